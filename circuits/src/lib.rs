@@ -1,0 +1,16 @@
+//! What Weightproof proves, and the only place where it is written down in code.
+//!
+//! The crate knows no files, threads, floats or clocks. `program` names the training program, `exact` is its
+//! meaning in integers, `statement` is what a proof is about, `argument` holds the verifier's equations, written
+//! once over an `algebra`, and `seal` makes them zero-knowledge.
+#![forbid(unsafe_code)]
+
+pub mod batches;
+pub mod decimal;
+pub mod encoding;
+pub mod error;
+pub mod exact;
+pub mod merkle;
+pub mod parameters;
+pub mod program;
+pub mod statement;
