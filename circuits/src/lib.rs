@@ -5,12 +5,20 @@
 //! once over an `algebra`, and `seal` makes them zero-knowledge.
 #![forbid(unsafe_code)]
 
+pub mod algebra;
+pub mod argument;
 pub mod batches;
+pub mod curve;
 pub mod decimal;
 pub mod encoding;
 pub mod error;
 pub mod exact;
+pub mod field;
+pub mod layout;
 pub mod merkle;
+pub mod multilinear;
 pub mod parameters;
 pub mod program;
+pub mod seal;
 pub mod statement;
+pub mod transcript;
