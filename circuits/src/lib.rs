@@ -5,6 +5,7 @@
 //! once over an `algebra`, and `seal` makes them zero-knowledge.
 #![forbid(unsafe_code)]
 
+pub mod accumulate;
 pub mod algebra;
 pub mod argument;
 pub mod batches;
