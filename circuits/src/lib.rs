@@ -11,6 +11,7 @@ pub mod argument;
 pub mod batches;
 pub mod curve;
 pub mod decimal;
+mod draws;
 pub mod encoding;
 pub mod error;
 pub mod exact;
@@ -23,3 +24,14 @@ pub mod program;
 pub mod seal;
 pub mod statement;
 pub mod transcript;
+
+/// Property tests draw the same cases on every run.
+#[cfg(test)]
+pub(crate) fn seeded_cases(cases: u32) -> proptest::test_runner::Config {
+    proptest::test_runner::Config {
+        cases,
+        rng_seed: proptest::test_runner::RngSeed::Fixed(0x5eed),
+        failure_persistence: None,
+        ..Default::default()
+    }
+}
