@@ -1,1 +1,3 @@
 //! prover
+pub mod float;
+pub mod trainer;
