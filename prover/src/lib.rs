@@ -1,1 +1,4 @@
 //! prover
+pub mod atomic_file;
+pub mod data;
+pub mod progress;
