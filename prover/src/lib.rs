@@ -1,4 +1,5 @@
 //! prover
 pub mod atomic_file;
 pub mod data;
+pub mod model_file;
 pub mod progress;
