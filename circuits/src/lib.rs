@@ -14,3 +14,14 @@ pub mod merkle;
 pub mod parameters;
 pub mod program;
 pub mod statement;
+
+/// Property tests draw the same cases on every run.
+#[cfg(test)]
+pub(crate) fn seeded_cases(cases: u32) -> proptest::test_runner::Config {
+    proptest::test_runner::Config {
+        cases,
+        rng_seed: proptest::test_runner::RngSeed::Fixed(0x5eed),
+        failure_persistence: None,
+        ..Default::default()
+    }
+}

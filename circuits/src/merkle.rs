@@ -1,0 +1,1 @@
+//! Merkle trees over a dataset's row commitments.
