@@ -207,6 +207,16 @@ impl ModelFile {
         write(path, &self.export_float()?)
     }
 
+    /// The model's identity, as statements name it.
+    ///
+    /// # Errors
+    /// [`ModelFileError::Tensors`] when the parameters have not the program's shape.
+    pub fn digest(&self) -> Result<[u8; 32], ModelFileError> {
+        self.parameters
+            .digest(&self.program)
+            .map_err(|error| ModelFileError::Tensors { found: error.to_string() })
+    }
+
     fn metadata(&self) -> Result<BTreeMap<&'static str, String>, ModelFileError> {
         Ok(BTreeMap::from([
             (FORMAT_KEY, FORMAT.to_owned()),

@@ -84,7 +84,7 @@ fn contribution(inspected: &Inspected, file_bytes: usize, output: &Output) -> Re
 }
 
 fn model(model: &ModelFile, output: &Output) -> Result<(), Failure> {
-    let digest = model.parameters.digest();
+    let digest = model.digest()?;
     output.line("kind", format!("model, version {}   {}", model.model_version, short(&digest)));
     output.line("program", describe(&model.program));
     let label = &model.schema.label;

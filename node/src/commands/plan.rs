@@ -79,12 +79,19 @@ impl Plan {
         let data = data::prepare(&table, &schema, program.loss(), &split)?;
         let (parameters, model_version) = match from {
             Some(model) => (model.parameters, model.model_version),
-            None => (Parameters::initial(&program, sources.seed), 0),
+            None => (Parameters::initial(&program, wide_seed(sources.seed)), 0),
         };
         let base = ModelFile { parameters, program, model_version, schema };
         let columns = table.header().len() - 1;
         Ok(Plan { base, data, data_digest: table.digest(), columns })
     }
+}
+
+/// The seed of the initial weights: the number, little-endian, in 32 bytes.
+fn wide_seed(seed: u64) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    bytes
 }
 
 fn fit(table: &Table, label: &str, kind: TargetKind, split: &data::Split) -> Result<Schema, Failure> {

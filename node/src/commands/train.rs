@@ -120,7 +120,7 @@ impl<'a> Session<'a> {
             label: arguments.label.clone(),
             program_digest: hex(&plan.base.program.digest()),
             seed: arguments.seed,
-            base_digest: hex(&plan.base.parameters.digest()),
+            base_digest: hex(&plan.base.digest()?),
         };
         let given = arguments.beacon.as_ref().map(|beacon| hex(beacon));
         let (dataset, state) = match directory.load(&identity, given.as_deref())? {
@@ -176,7 +176,7 @@ impl<'a> Session<'a> {
     fn current_model(&self) -> Result<ModelFile, Failure> {
         let path = self.directory.model(self.state.finished.len());
         let model = ModelFile::read(&path)?;
-        let digest = model.parameters.digest();
+        let digest = model.digest()?;
         match parse_hex32(&self.state.model_digest) {
             Ok(expected) if expected == digest => Ok(model),
             Ok(expected) => Err(self.directory.damaged(&path, &expected, &digest)),
@@ -219,7 +219,7 @@ impl<'a> Session<'a> {
         let (proof_path, model_path) = (self.directory.contribution(number), self.directory.model(number));
         write_atomic(&proof_path, &made.bytes, Access::Shared).map_err(Failure::write(&proof_path))?;
         next.write(&model_path)?;
-        self.state.model_digest = hex(&next.parameters.digest());
+        self.state.model_digest = hex(&next.digest()?);
         self.state.finished.push(Finished {
             train_seconds: made.train_seconds,
             prove_seconds: made.prove_seconds,
