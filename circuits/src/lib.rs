@@ -7,6 +7,7 @@
 
 pub mod batches;
 pub mod decimal;
+mod draws;
 pub mod encoding;
 pub mod error;
 pub mod exact;
