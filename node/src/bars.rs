@@ -51,8 +51,12 @@ impl Drop for Bars {
 
 impl Progress for Bars {
     fn begin(&self, stage: &'static str, total: u64) {
-        let bar = ProgressBar::with_draw_target((total > 0).then_some(total), ProgressDrawTarget::stderr_with_hz(10));
-        let template = if total > 0 { "{msg:<24} [{bar:24}] {pos}/{len}  {eta} left" } else { "{msg:<24} {spinner}" };
+        let bar = ProgressBar::with_draw_target(
+            (total > 0).then_some(total),
+            ProgressDrawTarget::stderr_with_hz(10),
+        );
+        let template =
+            if total > 0 { "{msg:<24} [{bar:24}] {pos}/{len}  {eta} left" } else { "{msg:<24} {spinner}" };
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("##-"));
         }

@@ -37,7 +37,8 @@ fn create_with(directory: &Path, recipient: age::scrypt::Recipient) -> Result<Ne
     let (path, public_path) = (directory.join(SECRET_NAME), directory.join(PUBLIC_NAME));
     for path in [&path, &public_path] {
         if path.symlink_metadata().is_ok() {
-            let text = "expected no key yet, found one; it is never overwritten: move it away to make another";
+            let text =
+                "expected no key yet, found one; it is never overwritten: move it away to make another";
             return Err(Failure::Key(format!("{}: {text}", path.display())));
         }
     }
@@ -65,8 +66,9 @@ pub fn public(directory: &Path) -> Result<Option<[u8; 32]>, Failure> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Failure::read(&path)(error)),
     };
-    let damaged =
-        |message: String| Failure::Key(format!("{}: {message}; restore the file from a copy", path.display()));
+    let damaged = |message: String| {
+        Failure::Key(format!("{}: {message}; restore the file from a copy", path.display()))
+    };
     let bytes = parse_hex32(text.trim_end()).map_err(damaged)?;
     match ed25519_dalek::VerifyingKey::from_bytes(&bytes) {
         Ok(key) if !key.is_weak() => Ok(Some(bytes)),
@@ -89,7 +91,9 @@ pub fn ephemeral() -> Result<[u8; 32], Failure> {
 pub fn random() -> Result<Zeroizing<[u8; 32]>, Failure> {
     let mut bytes = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *bytes).map_err(|error| {
-        Failure::Key(format!("expected randomness from the operating system, found: {error}; check the system"))
+        Failure::Key(format!(
+            "expected randomness from the operating system, found: {error}; check the system"
+        ))
     })?;
     Ok(bytes)
 }
@@ -113,7 +117,9 @@ pub fn new_passphrase(file: Option<&Path>) -> Result<SecretString, Failure> {
         (None, Err(_)) if std::io::stdin().is_terminal() => ask_twice()?,
         (None, Err(_)) => {
             let text = "expected a passphrase, found no terminal to ask on";
-            return Err(Failure::Usage(format!("{text}; give --passphrase-file or set {PASSPHRASE_VARIABLE}")));
+            return Err(Failure::Usage(format!(
+                "{text}; give --passphrase-file or set {PASSPHRASE_VARIABLE}"
+            )));
         }
     };
     if passphrase.expose_secret().is_empty() {
@@ -124,7 +130,9 @@ pub fn new_passphrase(file: Option<&Path>) -> Result<SecretString, Failure> {
 
 fn ask_twice() -> Result<SecretString, Failure> {
     let ask = |prompt: &str| {
-        rpassword::prompt_password(prompt).map(SecretString::from).map_err(Failure::read(Path::new("the terminal")))
+        rpassword::prompt_password(prompt)
+            .map(SecretString::from)
+            .map_err(Failure::read(Path::new("the terminal")))
     };
     let first = ask("New passphrase: ")?;
     if first.expose_secret() == ask("The same again: ")?.expose_secret() {

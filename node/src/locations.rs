@@ -8,7 +8,9 @@ use std::path::PathBuf;
 /// [`Failure::Usage`] when neither variable is set.
 pub fn configuration() -> Result<PathBuf, Failure> {
     directory("XDG_CONFIG_HOME", ".config").ok_or_else(|| {
-        Failure::Usage("expected HOME or XDG_CONFIG_HOME in the environment, found neither; set one".to_owned())
+        Failure::Usage(
+            "expected HOME or XDG_CONFIG_HOME in the environment, found neither; set one".to_owned(),
+        )
     })
 }
 
@@ -21,5 +23,7 @@ pub fn cache() -> Option<PathBuf> {
 fn directory(variable: &str, below_home: &str) -> Option<PathBuf> {
     // The specification says that relative paths are to be ignored.
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    absolute(variable).or_else(|| absolute("HOME").map(|home| home.join(below_home))).map(|base| base.join("weightproof"))
+    absolute(variable)
+        .or_else(|| absolute("HOME").map(|home| home.join(below_home)))
+        .map(|base| base.join("weightproof"))
 }

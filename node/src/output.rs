@@ -37,8 +37,10 @@ impl Output {
     /// # Errors
     /// When standard output cannot be written, unless its reader went away.
     pub fn envelope(&self, envelope: &impl Serialize) -> Result<(), Failure> {
-        let text = serde_json::to_string(envelope).map_err(|error| {
-            Failure::File { action: "write", path: "standard output".into(), source: error.into() }
+        let text = serde_json::to_string(envelope).map_err(|error| Failure::File {
+            action: "write",
+            path: "standard output".into(),
+            source: error.into(),
         })?;
         self.result(&format!("{text}\n"))
     }
@@ -86,7 +88,8 @@ pub fn size(bytes: u64) -> String {
 /// A sentence for the command line.
 pub fn parse_size(text: &str) -> Result<u64, String> {
     let expected = || format!("expected a size such as 512MiB or 1.5GiB, found `{text}`");
-    let end = text.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(text.len());
+    let end =
+        text.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let power = match unit.trim().to_ascii_lowercase().as_str() {
         "" | "b" => 0,
@@ -180,7 +183,10 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped_and_times_readable() {
-        assert_eq!(["0", "999", "1,058", "10,000", "1,234,567"], [0, 999, 1058, 10_000, 1_234_567].map(grouped)[..]);
+        assert_eq!(
+            ["0", "999", "1,058", "10,000", "1,234,567"],
+            [0, 999, 1058, 10_000, 1_234_567].map(grouped)[..]
+        );
         assert_eq!(duration(0.041), "41 ms");
         assert_eq!(duration(2.34), "2.3 s");
         assert_eq!(duration(200.0), "3 min 20 s");

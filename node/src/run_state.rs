@@ -79,7 +79,16 @@ impl RunState {
         let model_digest = identity.base_digest.clone();
         let finished = Vec::new();
         let format = FORMAT;
-        RunState { format, identity, dataset_root, beacon, beacon_drawn_here, contributor, model_digest, finished }
+        RunState {
+            format,
+            identity,
+            dataset_root,
+            beacon,
+            beacon_drawn_here,
+            contributor,
+            model_digest,
+            finished,
+        }
     }
 }
 
@@ -243,9 +252,14 @@ mod tests {
             let mut other = identity();
             change(&mut other);
             let error = run.load(&other, None).unwrap_err();
-            assert!(matches!(&error, Failure::Run(text) if text.contains(&format!("found {what} "))), "{error}");
+            assert!(
+                matches!(&error, Failure::Run(text) if text.contains(&format!("found {what} "))),
+                "{error}"
+            );
         }
-        assert!(matches!(run.load(&identity(), Some("e0")), Err(Failure::Run(text)) if text.contains("beacon")));
+        assert!(
+            matches!(run.load(&identity(), Some("e0")), Err(Failure::Run(text)) if text.contains("beacon"))
+        );
     }
 
     #[test]

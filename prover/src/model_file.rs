@@ -52,13 +52,17 @@ pub enum ModelFileError {
     #[error("expected a safetensors file, found: {0}; get an undamaged copy")]
     NotSafetensors(String),
     /// The layout is of another version.
-    #[error("expected model file format {FORMAT}, found {found}; read it with the version of weightproof that wrote it")]
+    #[error(
+        "expected model file format {FORMAT}, found {found}; read it with the version of weightproof that wrote it"
+    )]
     Format {
         /// The format named in the file.
         found: String,
     },
     /// A metadata key is missing.
-    #[error("expected the metadata key `{key}`, found none; only models written by `weightproof train` hold it")]
+    #[error(
+        "expected the metadata key `{key}`, found none; only models written by `weightproof train` hold it"
+    )]
     MissingMetadata {
         /// The key.
         key: &'static str,
@@ -108,7 +112,8 @@ impl ModelFile {
         self.check()?;
         let mut file = TensorFile::default();
         for (index, layer) in self.parameters.layers.iter().enumerate() {
-            let bytes = |integers: &[i64]| integers.iter().flat_map(|integer| integer.to_le_bytes()).collect();
+            let bytes =
+                |integers: &[i64]| integers.iter().flat_map(|integer| integer.to_le_bytes()).collect();
             file.add(weight_name(index), "I64", &[layer.inputs, layer.outputs], bytes(&layer.weights));
             file.add(bias_name(index), "I64", &[layer.outputs], bytes(&layer.biases));
         }
@@ -281,8 +286,9 @@ fn same(what: &'static str, expected: u64, found: u64) -> Result<(), ModelFileEr
 }
 
 fn integers(tensors: &SafeTensors<'_>, name: String, shape: &[usize]) -> Result<Vec<i64>, ModelFileError> {
-    let tensor =
-        tensors.tensor(&name).map_err(|_| ModelFileError::Tensors { found: format!("no tensor `{name}`") })?;
+    let tensor = tensors
+        .tensor(&name)
+        .map_err(|_| ModelFileError::Tensors { found: format!("no tensor `{name}`") })?;
     if tensor.dtype() != Dtype::I64 || tensor.shape() != shape {
         let found = format!("{:?} {:?}", tensor.dtype(), tensor.shape());
         return Err(ModelFileError::Tensor { name, expected: format!("I64 {shape:?}"), found });

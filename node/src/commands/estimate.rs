@@ -60,7 +60,11 @@ pub fn describe(program: &Program) -> String {
         program.activation_bits(),
         program.weight_bits(),
         rates.first,
-        if program.momentum().is_zero() { String::new() } else { format!(", with momentum up to {}", rates.last) }
+        if program.momentum().is_zero() {
+            String::new()
+        } else {
+            format!(", with momentum up to {}", rates.last)
+        }
     )
 }
 

@@ -22,7 +22,9 @@ pub fn run(arguments: &Evaluate, output: &Output) -> Result<Exit, Failure> {
             Quality::Accuracy { correct, .. } => {
                 serde_json::json!({ "rows": rows, "correct": correct, "accuracy": quality.accuracy() })
             }
-            Quality::MeanSquaredError(error) => serde_json::json!({ "rows": rows, "mean_squared_error": error }),
+            Quality::MeanSquaredError(error) => {
+                serde_json::json!({ "rows": rows, "mean_squared_error": error })
+            }
         })?;
     }
     Ok(Exit::Success)
@@ -35,6 +37,8 @@ pub fn describe(quality: &Quality) -> String {
             let share = quality.accuracy().unwrap_or(0.0);
             format!("accuracy {share:.4} ({correct} of {rows} rows)")
         }
-        Quality::MeanSquaredError(error) => format!("mean squared error {error:.4} (of the standardised label)"),
+        Quality::MeanSquaredError(error) => {
+            format!("mean squared error {error:.4} (of the standardised label)")
+        }
     }
 }

@@ -11,11 +11,15 @@ pub fn run(arguments: &Export, output: &Output) -> Result<Exit, Failure> {
     let model = ModelFile::read(&arguments.model)?;
     let path = arguments.out.clone().unwrap_or_else(|| beside(&arguments.model));
     if path == arguments.model {
-        let text = "expected another file for --out than the model itself, found the same; choose another name";
+        let text =
+            "expected another file for --out than the model itself, found the same; choose another name";
         return Err(Failure::Usage(text.to_owned()));
     }
     model.write_float(&path)?;
-    output.line("wrote", format!("{}  float32, layers.N.weight [out, in] and layers.N.bias [out]", path.display()));
+    output.line(
+        "wrote",
+        format!("{}  float32, layers.N.weight [out, in] and layers.N.bias [out]", path.display()),
+    );
     Ok(Exit::Success)
 }
 
@@ -32,7 +36,10 @@ mod tests {
 
     #[test]
     fn the_float_file_lies_beside_the_model() {
-        assert_eq!(beside(Path::new("a/model-0001.safetensors")), Path::new("a/model-0001-float.safetensors"));
+        assert_eq!(
+            beside(Path::new("a/model-0001.safetensors")),
+            Path::new("a/model-0001-float.safetensors")
+        );
         assert_eq!(beside(Path::new("model")), Path::new("model-float.safetensors"));
     }
 }

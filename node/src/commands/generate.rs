@@ -20,7 +20,9 @@ pub fn manual(output: &Output) -> Result<Exit, Failure> {
     let mut command = Arguments::command();
     command.build();
     let render = |command: &clap::Command, page: &mut Vec<u8>| {
-        clap_mangen::Man::new(command.clone()).render(page).map_err(Failure::write(Path::new("standard output")))
+        clap_mangen::Man::new(command.clone())
+            .render(page)
+            .map_err(Failure::write(Path::new("standard output")))
     };
     render(&command, &mut page)?;
     for subcommand in command.get_subcommands().filter(|subcommand| subcommand.get_name() != "help") {

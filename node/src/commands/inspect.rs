@@ -34,7 +34,9 @@ pub fn run(arguments: &Inspect, output: &Output) -> Result<Exit, Failure> {
         Err(refusal) => {
             output.line("invalid", format!("[{}] {}", refusal.code, refusal.message));
             if output.json() {
-                output.envelope(&json!({ "kind": "unknown", "code": refusal.code, "message": refusal.message }))?;
+                output.envelope(
+                    &json!({ "kind": "unknown", "code": refusal.code, "message": refusal.message }),
+                )?;
             }
             Ok(if refusal.newer { Exit::NewerVersion } else { Exit::Invalid })
         }
@@ -48,20 +50,36 @@ fn is_safetensors(bytes: &[u8]) -> bool {
 
 fn contribution(inspected: &Inspected, file_bytes: usize, output: &Output) -> Result<(), Failure> {
     let Inspected { statement, program, proof_bytes, update_bytes } = inspected;
-    output.line("kind", format!("contribution, protocol version {}, seal {}", statement.version, statement.seal));
+    output.line(
+        "kind",
+        format!("contribution, protocol version {}, seal {}", statement.version, statement.seal),
+    );
     output.line("program", describe(program));
     output.line(
         "steps",
-        format!("{} steps x {} rows of {} committed", program.steps(), program.batch(), statement.dataset_rows),
+        format!(
+            "{} steps x {} rows of {} committed",
+            program.steps(),
+            program.batch(),
+            statement.dataset_rows
+        ),
     );
     output.line("base", format!("version {}   {}", statement.model_version, statement.model_digest));
     output.line("update", &statement.update_digest);
     output.line("dataset", format!("{} (salted)", statement.dataset_root));
     output.line("beacon", &statement.beacon);
-    output.line("from", format!("{}   space {}   round {}", statement.contributor, brief(&statement.space), statement.round));
+    output.line(
+        "from",
+        format!("{}   space {}   round {}", statement.contributor, brief(&statement.space), statement.round),
+    );
     output.line(
         "size",
-        format!("file {}   proof {}   update {}", size(file_bytes as u64), size(*proof_bytes), size(*update_bytes)),
+        format!(
+            "file {}   proof {}   update {}",
+            size(file_bytes as u64),
+            size(*proof_bytes),
+            size(*update_bytes)
+        ),
     );
     output.line("mode", OPEN);
     output.line("proved", PROVED);
@@ -90,7 +108,11 @@ fn model(model: &ModelFile, output: &Output) -> Result<(), Failure> {
     let label = &model.schema.label;
     output.line(
         "columns",
-        format!("{} columns as {} inputs, with their standardisation", model.schema.columns.len(), model.schema.inputs()),
+        format!(
+            "{} columns as {} inputs, with their standardisation",
+            model.schema.columns.len(),
+            model.schema.inputs()
+        ),
     );
     output.line(
         "label",

@@ -66,7 +66,8 @@ fn largest(outputs: &[i16]) -> usize {
 
 fn as_csv(predictions: &[Prediction]) -> String {
     let with_probability = predictions.first().is_some_and(|prediction| prediction.probability.is_some());
-    let mut text = String::from(if with_probability { "row,prediction,probability\n" } else { "row,prediction\n" });
+    let mut text =
+        String::from(if with_probability { "row,prediction,probability\n" } else { "row,prediction\n" });
     for Prediction { row, prediction, probability } in predictions {
         let shown = match prediction {
             serde_json::Value::String(name) => quoted(name),
@@ -80,7 +81,11 @@ fn as_csv(predictions: &[Prediction]) -> String {
 
 /// A cell by RFC 4180.
 fn quoted(cell: &str) -> String {
-    if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.to_owned() }
+    if cell.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", cell.replace('"', "\"\""))
+    } else {
+        cell.to_owned()
+    }
 }
 
 #[cfg(test)]

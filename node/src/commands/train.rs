@@ -154,7 +154,11 @@ impl<'a> Session<'a> {
         let path = directory.secret();
         output.line(
             "commit",
-            format!("{} (salted)   rows and salts stay in {} (mode 0600)", short(&dataset.root()), path.display()),
+            format!(
+                "{} (salted)   rows and salts stay in {} (mode 0600)",
+                short(&dataset.root()),
+                path.display()
+            ),
         );
         let origin = if state.beacon_drawn_here {
             "drawn by this command itself, after the commitment"
@@ -165,7 +169,9 @@ impl<'a> Session<'a> {
         if !state.finished.is_empty() {
             output.line("resume", format!("{} contributions are finished", state.finished.len()));
         }
-        let damaged = |_| Failure::Run("run.json: expected hexadecimal digests, found other text; restore it".to_owned());
+        let damaged = |_| {
+            Failure::Run("run.json: expected hexadecimal digests, found other text; restore it".to_owned())
+        };
         let beacon = parse_hex32(&state.beacon).map_err(damaged)?;
         let contributor = parse_hex32(&state.contributor).map_err(damaged)?;
         let verifying = Verifying::new(bars);
@@ -241,11 +247,20 @@ impl<'a> Session<'a> {
                 super::evaluate::describe(&quality)
             ),
         );
-        self.output.line("prove", format!("in {}   proof {}", duration(made.prove_seconds), size(checked.proof_bytes)));
-        let name = |path: &std::path::Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        self.output.line(
+            "prove",
+            format!("in {}   proof {}", duration(made.prove_seconds), size(checked.proof_bytes)),
+        );
+        let name =
+            |path: &std::path::Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         self.output.line(
             "verify",
-            format!("ok in {}   wrote {}, {}", duration(checked.seconds), name(&proof_path), name(&model_path)),
+            format!(
+                "ok in {}   wrote {}, {}",
+                duration(checked.seconds),
+                name(&proof_path),
+                name(&model_path)
+            ),
         );
         Ok(next)
     }
@@ -260,7 +275,10 @@ impl<'a> Session<'a> {
     fn finish(&self, asked: usize, model: &ModelFile) -> Result<(), Failure> {
         let finished = self.state.finished.len();
         if finished > asked {
-            self.output.line("resume", format!("the run already has {finished} contributions; all of them count below"));
+            self.output.line(
+                "resume",
+                format!("the run already has {finished} contributions; all of them count below"),
+            );
         }
         let quality = self.quality(model)?;
         let twin = self.twin()?;
@@ -295,7 +313,8 @@ impl<'a> Session<'a> {
         let finished = self.state.finished.len();
         self.bars.begin("float32 twin", finished as u64);
         let data = &self.plan.data;
-        let mut twin = engine::Twin::new(&self.plan.base.program, &self.plan.base.parameters, &data.training)?;
+        let mut twin =
+            engine::Twin::new(&self.plan.base.program, &self.plan.base.parameters, &data.training)?;
         for number in 1..=finished {
             let base = if number == 1 {
                 self.plan.base.parameters.clone()
@@ -318,7 +337,10 @@ fn restore(directory: &RunDirectory, proving: &Proving, state: &RunState) -> Res
     let bytes = zeroize::Zeroizing::new(std::fs::read(&path).map_err(Failure::read(&path))?);
     let dataset = proving.restore(&bytes).map_err(|message| {
         let advice = "restore the file or choose another --out";
-        Failure::Run(format!("{}: expected this run's rows and salts, found: {message}; {advice}", path.display()))
+        Failure::Run(format!(
+            "{}: expected this run's rows and salts, found: {message}; {advice}",
+            path.display()
+        ))
     })?;
     let root = dataset.root();
     match parse_hex32(&state.dataset_root) {
@@ -353,7 +375,10 @@ mod tests {
     #[test]
     fn contributions_have_their_own_beacons() {
         // python: hashlib.sha256(b"weightproof local beacon v1" + bytes(32) + (1).to_bytes(8, "little")).hexdigest()
-        assert_eq!(hex(&own_beacon(&[0; 32], 1)), "282ee0e7c11b291312a3251154ac0dc0f09a131177f6ca489b27649f885a311d");
+        assert_eq!(
+            hex(&own_beacon(&[0; 32], 1)),
+            "282ee0e7c11b291312a3251154ac0dc0f09a131177f6ca489b27649f885a311d"
+        );
         assert_ne!(own_beacon(&[0; 32], 1), own_beacon(&[0; 32], 2));
     }
 

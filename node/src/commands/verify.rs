@@ -40,13 +40,18 @@ pub fn run(arguments: &Verify, output: &Output) -> Result<Exit, Failure> {
     // A missing file is a mistake on the command line: say so before minutes of work.
     for proof in &arguments.proofs {
         if let Err(error) = std::fs::metadata(proof) {
-            let text = format!("expected a contribution file {}, found: {error}; check the path", proof.display());
+            let text =
+                format!("expected a contribution file {}, found: {error}; check the path", proof.display());
             return Err(Failure::Usage(text));
         }
     }
     let bars = Bars::new();
     let verifying = Verifying::new(&bars);
-    let mut chain = Chain { parameters: base.parameters, version: base.model_version, weight_bits: base.program.weight_bits() };
+    let mut chain = Chain {
+        parameters: base.parameters,
+        version: base.model_version,
+        weight_bits: base.program.weight_bits(),
+    };
     let mut reports = Vec::with_capacity(arguments.proofs.len());
     for proof in &arguments.proofs {
         let report = judge(proof, &mut chain, &verifying)?;
