@@ -1,4 +1,4 @@
-//! The exact trainer: the integers of `exact::reference::run`, at the speed of a float trainer.
+//! The exact trainer: the integers of `exact::run`, at the speed of a float trainer.
 //!
 //! Sums are `f64` matrix products wherever the magnitudes show that every partial sum stays below `2^53`, where
 //! `f64` arithmetic on integers is exact in any order; elsewhere they are taken in two parts or in 128 bits (see
@@ -16,7 +16,7 @@ use std::ops::ControlFlow;
 
 use thiserror::Error;
 use weightproof_circuits::decimal::Decimal;
-use weightproof_circuits::exact::{LayerTrace, RangeError, Trace, exp_table};
+use weightproof_circuits::exact::{LayerTrace, Quantity, RangeError, Trace, exp_table, labels_are_valid};
 use weightproof_circuits::parameters::{LayerParameters, Parameters, ShapeError};
 use weightproof_circuits::program::{Activation, Loss, Program};
 
@@ -57,15 +57,15 @@ pub enum TrainError {
     /// A value left the range that the argument can express.
     #[error(transparent)]
     Range(#[from] RangeError),
-    /// A weight or an entry of the update no longer fits 64 bits.
+    /// A weight or bias that a step needs no longer fits 64 bits.
     #[error(
-        "layer {layer}: a {what} of {value} does not fit 64 bits; lower weight_bits, the learning rate or the \
-         averaging weight, or start from a smaller model"
+        "layer {layer}: a {what} of {value} does not fit 64 bits; lower the learning rate or weight_bits, or \
+         start from a smaller model"
     )]
     WeightOverflow {
         /// Layer, from one.
         layer: usize,
-        /// "weight", "bias", "update" or "bias update".
+        /// "weight" or "bias".
         what: &'static str,
         /// The value.
         value: i128,
@@ -98,8 +98,18 @@ pub enum TrainError {
         /// Length found.
         found: usize,
     },
+    /// A label row is not what softmax cross-entropy takes.
+    #[error(
+        "labels: expected bits with exactly one set in each row of {classes}, found others; encode classes one-hot"
+    )]
+    Labels {
+        /// Classes `C`.
+        classes: usize,
+    },
     /// The observer asked to stop.
-    #[error("interrupted after {completed} steps; nothing was changed, run again to start the contribution afresh")]
+    #[error(
+        "interrupted after {completed} steps; nothing was changed, run again to start the contribution afresh"
+    )]
     Interrupted {
         /// Steps completed.
         completed: usize,
@@ -156,7 +166,7 @@ impl Quality {
     }
 }
 
-/// Runs one contribution exactly: the same integers as `exact::reference::run`, bit for bit.
+/// Runs one contribution exactly: the same integers as `exact::run`, bit for bit.
 ///
 /// `x` is `[K][B][n_0]` at scale `2^fa`, `y` is `[K][B][C]`: bits for softmax cross-entropy, values at scale `2^fa` for
 /// squared error. `observer` hears of every step and may stop the run by breaking.
@@ -227,7 +237,12 @@ pub fn predict(program: &Program, parameters: &Parameters, x: &[i16]) -> Result<
 ///
 /// # Errors
 /// Those of [`predict`].
-pub fn evaluate(program: &Program, parameters: &Parameters, x: &[i16], y: &[i16]) -> Result<Quality, TrainError> {
+pub fn evaluate(
+    program: &Program,
+    parameters: &Parameters,
+    x: &[i16],
+    y: &[i16],
+) -> Result<Quality, TrainError> {
     let outputs = predict(program, parameters, x)?;
     expect_length("labels", outputs.len(), y.len())?;
     let classes = program.layers()[program.depth()];
@@ -258,7 +273,8 @@ fn activated(quotient: i16, relu: bool) -> i64 {
 
 /// What the forward pass adds to a sum, `2^fa·β`, and a bound that includes the rounding constant.
 fn forward_constants(program: &Program, biases: &[i64]) -> (Vec<i128>, u64) {
-    let constants: Vec<i128> = biases.iter().map(|bias| i128::from(*bias) << program.activation_bits()).collect();
+    let constants: Vec<i128> =
+        biases.iter().map(|bias| i128::from(*bias) << program.activation_bits()).collect();
     let largest = constants.iter().map(|constant| constant.unsigned_abs()).max().unwrap_or(0);
     let bound = u64::try_from(largest).unwrap_or(u64::MAX).saturating_add(1 << (program.weight_bits() - 1));
     (constants, bound)
@@ -297,6 +313,9 @@ impl<'a> Run<'a> {
         let rows = program.steps() * program.batch();
         expect_length("inputs", rows * widths[0], x.len())?;
         expect_length("labels", rows * widths[depth], y.len())?;
+        if !labels_are_valid(program, y) {
+            return Err(TrainError::Labels { classes: widths[depth] });
+        }
         let layers = (1..=depth)
             .map(|layer| {
                 let values = rows * widths[layer];
@@ -385,7 +404,9 @@ impl<'a> Run<'a> {
             }
             None => {
                 let shift = error_bits - self.program.activation_bits();
-                Operand::new(rows, width, |cell| (i64::from(quotients[cell]) - i64::from(labels[cell])) << shift)
+                Operand::new(rows, width, |cell| {
+                    (i64::from(quotients[cell]) - i64::from(labels[cell])) << shift
+                })
             }
         }
     }
@@ -397,7 +418,7 @@ impl<'a> Run<'a> {
         let trace = &mut self.trace.layers[layer - 1];
         let (q, r) = (&mut trace.q[cells.clone()], &mut trace.r[cells]);
         round(&sums, &constants, self.program.weight_bits(), q, r)
-            .map_err(|found| self.range_error(layer, step, "Q", found))
+            .map_err(|found| range_error(Quantity::PreActivation, layer, step, constants.len(), found))
     }
 
     /// `P_layer` from the errors of the layer after it.
@@ -408,7 +429,8 @@ impl<'a> Run<'a> {
         let constants = vec![0; self.program.layers()[layer]];
         let trace = &mut self.trace.layers[layer - 1];
         let (p, s) = (&mut trace.p[cells.clone()], &mut trace.s[cells]);
-        round(&sums, &constants, bits, p, s).map_err(|found| self.range_error(layer, step, "P", found))
+        round(&sums, &constants, bits, p, s)
+            .map_err(|found| range_error(Quantity::BackPropagated, layer, step, constants.len(), found))
     }
 
     fn cells(&self, layer: usize, step: usize) -> std::ops::Range<usize> {
@@ -434,7 +456,8 @@ impl<'a> Run<'a> {
             Loss::SquaredError => loss::squared_error,
         };
         let pairs = logits.chunks_exact(classes).zip(labels.chunks_exact(classes));
-        let total: f64 = pairs.map(|(logits, labels)| value(logits, labels, self.program.activation_bits())).sum();
+        let total: f64 =
+            pairs.map(|(logits, labels)| value(logits, labels, self.program.activation_bits())).sum();
         let one = label_one(self.program);
         let correct = match Quality::of(self.program.loss(), logits, labels, classes, one, f64::from) {
             Quality::Accuracy { correct, .. } => Some(correct),
@@ -458,7 +481,9 @@ impl<'a> Run<'a> {
                     changes.push((earlier, change));
                 }
             }
-            self.biases[layer - 1] = self.shifted_biases(layer, &self.biases[layer - 1], &changes, "bias")?;
+            self.biases[layer - 1] = self
+                .shifted_biases(layer, &self.biases[layer - 1], &changes)
+                .map_err(|WeightOverflow { value }| overflow(layer, "bias", value))?;
             let mut weights = std::mem::replace(&mut self.weights[layer - 1], Weights::zeros(0, 0));
             let result = match changes[..] {
                 [(last, change)] if last == step => {
@@ -483,9 +508,12 @@ impl<'a> Run<'a> {
         for stack in changes.chunks((STACKED_ROWS / self.program.batch()).max(1)) {
             let operands: Vec<(i64, Operand, Operand)> = stack
                 .iter()
-                .map(|(step, change)| (*change, self.activations(layer - 1, *step), self.errors(layer, *step)))
+                .map(|(step, change)| {
+                    (*change, self.activations(layer - 1, *step), self.errors(layer, *step))
+                })
                 .collect();
-            let terms: Vec<_> = operands.iter().map(|(change, inputs, errors)| (*change, inputs, errors)).collect();
+            let terms: Vec<_> =
+                operands.iter().map(|(change, inputs, errors)| (*change, inputs, errors)).collect();
             weights.subtract(&terms)?;
         }
         Ok(())
@@ -497,15 +525,14 @@ impl<'a> Run<'a> {
         layer: usize,
         biases: &[i64],
         changes: &[(usize, i64)],
-        what: &'static str,
-    ) -> Result<Vec<i64>, TrainError> {
+    ) -> Result<Vec<i64>, WeightOverflow> {
         let shifted = |(unit, bias): (usize, &i64)| {
             let mut value = i128::from(*bias);
             for (step, change) in changes {
                 let sum = i128::from(self.error_sums[layer - 1][*step][unit]);
                 value -= (i128::from(*change) * sum) << self.program.activation_bits();
             }
-            i64::try_from(value).map_err(|_| overflow(layer, what, value))
+            i64::try_from(value).map_err(|_| WeightOverflow { value })
         };
         biases.iter().enumerate().map(shifted).collect()
     }
@@ -517,7 +544,9 @@ impl<'a> Run<'a> {
             let layer = index + 1;
             let weights = match self.update_factor {
                 Some((numerator, denominator)) => self.weights[index].try_map(|cell, weight| {
-                    if let (Some(change), true) = (weight.checked_sub(base.weights[cell]), numerator == denominator) {
+                    if let (Some(change), true) =
+                        (weight.checked_sub(base.weights[cell]), numerator == denominator)
+                    {
                         return Ok(change);
                     }
                     // The difference of two 64-bit integers times a 63-bit one fits 128 bits.
@@ -529,20 +558,31 @@ impl<'a> Run<'a> {
                     // The weights are not needed any more: their memory serves the update.
                     self.weights[index] = Weights::zeros(0, 0);
                     let mut update = Weights::zeros(base.inputs, base.outputs);
-                    self.subtract_steps(layer, &mut update, &out).and_then(|()| update.try_map(|_, value| Ok(value)))
+                    self.subtract_steps(layer, &mut update, &out)
+                        .and_then(|()| update.try_map(|_, value| Ok(value)))
                 }
             };
-            let weights = weights.map_err(|WeightOverflow { value }| overflow(layer, "update", value))?;
-            let biases = self.shifted_biases(layer, &vec![0; base.outputs], &out, "bias update")?;
+            let weights = weights.map_err(|overflow| update_error(layer, overflow))?;
+            let biases = self
+                .shifted_biases(layer, &vec![0; base.outputs], &out)
+                .map_err(|overflow| update_error(layer, overflow))?;
             layers.push(LayerParameters { inputs: base.inputs, outputs: base.outputs, weights, biases });
         }
         Ok(Parameters { layers })
     }
+}
 
-    fn range_error(&self, layer: usize, step: usize, what: &'static str, found: OutOfRange) -> TrainError {
-        let _ = (what, found, layer, step);
-        todo!()
-    }
+fn range_error(what: Quantity, layer: usize, step: usize, width: usize, found: OutOfRange) -> TrainError {
+    let limit = if found.value < 0 { 1 << 15 } else { (1 << 15) - 1 };
+    let example = found.index / width;
+    RangeError { what, layer, step, example, magnitude: found.value.unsigned_abs(), limit }.into()
+}
+
+/// An entry of the update beyond 64 bits.
+fn update_error(layer: usize, WeightOverflow { value }: WeightOverflow) -> TrainError {
+    let limit = if value < 0 { 1 << 63 } else { (1 << 63) - 1 };
+    let magnitude = value.unsigned_abs();
+    RangeError { what: Quantity::Update, layer, step: 0, example: 0, magnitude, limit }.into()
 }
 
 fn overflow(layer: usize, what: &'static str, value: i128) -> TrainError {

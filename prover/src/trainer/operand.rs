@@ -36,7 +36,8 @@ impl Operand {
             }
             (largest, sum)
         };
-        let rows_of_cells = values.par_chunks_mut(columns).enumerate().with_min_len(SHARED / columns.max(1) + 1);
+        let rows_of_cells =
+            values.par_chunks_mut(columns).enumerate().with_min_len(SHARED / columns.max(1) + 1);
         let (row_largest, row_sum) = rows_of_cells.map(fill).unzip();
         Operand { values: matrix(rows, columns, values), row_largest, row_sum }
     }

@@ -50,6 +50,9 @@ pub(super) fn round(
     found.map_or(Ok(()), Err)
 }
 
+/// Sums and the places of their quotients and remainders.
+type Block<'a, T> = ((&'a [T], &'a mut [i16]), &'a mut [u64]);
+
 fn blocks<T: Sync, C: Copy + Sync, Q: Copy + Into<i128> + TryInto<i16>>(
     sums: &[T],
     added: &[C],
@@ -58,8 +61,9 @@ fn blocks<T: Sync, C: Copy + Sync, Q: Copy + Into<i128> + TryInto<i16>>(
     divide: impl Fn(&T, C) -> (Q, u64) + Sync,
 ) -> Option<OutOfRange> {
     let columns = added.len();
-    let block = |(number, ((sums, quotients), remainders)): (usize, ((&[T], &mut [i16]), &mut [u64]))| {
-        let rows = sums.chunks(columns).zip(quotients.chunks_mut(columns)).zip(remainders.chunks_mut(columns));
+    let block = |(number, ((sums, quotients), remainders)): (usize, Block<'_, T>)| {
+        let rows =
+            sums.chunks(columns).zip(quotients.chunks_mut(columns)).zip(remainders.chunks_mut(columns));
         for (row, ((sums, quotients), remainders)) in rows.enumerate() {
             let cells = sums.iter().zip(added).zip(quotients.iter_mut().zip(remainders));
             for (column, ((sum, added), (quotient, remainder))) in cells.enumerate() {

@@ -2,7 +2,7 @@ use std::ops::ControlFlow;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed};
-use weightproof_circuits::exact::{RangeError, reference};
+use weightproof_circuits::exact;
 use weightproof_circuits::parameters::{LayerParameters, Parameters};
 use weightproof_circuits::program::{Activation, Loss, Program, ProgramSpec};
 
@@ -80,7 +80,9 @@ fn parameters(program: &Program, scheme: Scheme, draw: &mut Draw) -> Parameters 
                 .map(|_| match scheme {
                     Scheme::Usual | Scheme::Cancelling => draw.signed(usual),
                     Scheme::Zero => 0,
-                    Scheme::Halves => (2 * draw.signed(2) + 1) * (if draw.below(2) == 0 { one / 2 } else { one / 16 }),
+                    Scheme::Halves => {
+                        (2 * draw.signed(2) + 1) * (if draw.below(2) == 0 { one / 2 } else { one / 16 })
+                    }
                     Scheme::Wild => draw.signed(4 * one),
                 })
                 .collect();
@@ -88,7 +90,8 @@ fn parameters(program: &Program, scheme: Scheme, draw: &mut Draw) -> Parameters 
                 for pair in 0..inputs / 2 {
                     for output in 0..outputs {
                         // Beyond 2^53 in sum, at times in one entry, at times near the end of 64 bits.
-                        let huge = draw.signed(1 << (46 + draw.below(17)));
+                        let bits = 46 + draw.below(17);
+                        let huge = draw.signed(1 << bits);
                         weights[2 * pair * outputs + output] = huge;
                         weights[(2 * pair + 1) * outputs + output] = draw.signed(usual) - huge;
                     }
@@ -198,7 +201,7 @@ fn run(case: &Case) -> Result<Training, TrainError> {
 }
 
 fn reference_run(case: &Case) -> Result<(Trace, Parameters), RangeError> {
-    reference::run(&case.program, &case.base, &case.x, &case.y)
+    exact::run(&case.program, &case.base, &case.x, &case.y)
 }
 
 /// Both give the same integers, or both stop at the same place for the same reason.
@@ -342,7 +345,7 @@ fn a_step_followed_by_hand() {
 
 #[test]
 fn a_value_beyond_16_bits_stops_the_run_and_says_where() {
-    // Step 0 keeps its range with x = 1; step 1 multiplies 127 by about 130.
+    // Step 0 has no error, 200·130 = 26000, so nothing changes; step 1 multiplies 127 by 130.
     let program = neuron(2);
     let case = Case { program, base: one_weight(130 << 24, 0), x: vec![200, 32_512], y: vec![26_000, 0] };
     let Err(TrainError::Range(error)) = run(&case) else { panic!("the run must stop") };
@@ -361,8 +364,12 @@ fn the_largest_and_smallest_quotients_are_in_range() {
     }
     // One half more rounds up and out; just less than one half more stays.
     for (bias, fits) in [(1 << 15, false), ((1 << 15) - 1, true)] {
-        let case =
-            Case { program: program.clone(), base: one_weight(1 << 24, bias), x: vec![i16::MAX], y: vec![i16::MAX] };
+        let case = Case {
+            program: program.clone(),
+            base: one_weight(1 << 24, bias),
+            x: vec![i16::MAX],
+            y: vec![i16::MAX],
+        };
         assert_eq!(run(&case).is_ok(), fits);
         assert_eq!(assert_same(&case), fits);
     }
@@ -389,11 +396,17 @@ fn tensors_of_another_shape_are_refused() {
     let base = one_weight(0, 0);
     assert_eq!(go(&base, &[1], &[1, 2]), TrainError::Shape { what: "inputs", expected: 2, found: 1 });
     assert_eq!(go(&base, &[1, 2], &[1]), TrainError::Shape { what: "labels", expected: 2, found: 1 });
+    let mut case = threaded_case("0");
+    case.y[3] = 2;
+    assert_eq!(run(&case).unwrap_err(), TrainError::Labels { classes: 10 });
     let mut wrong = base.clone();
     wrong.layers[0].weights.push(1);
     assert!(matches!(go(&wrong, &[1, 2], &[1, 2]), TrainError::Model(_)));
     assert!(matches!(go(&Parameters { layers: vec![] }, &[1, 2], &[1, 2]), TrainError::Model(_)));
-    assert!(matches!(evaluate(&program, &base, &[1, 2], &[1]), Err(TrainError::Shape { what: "labels", .. })));
+    assert!(matches!(
+        evaluate(&program, &base, &[1, 2], &[1]),
+        Err(TrainError::Shape { what: "labels", .. })
+    ));
 }
 
 #[test]
@@ -441,7 +454,13 @@ enum Way {
     Wide,
 }
 
-fn naive_product(operand: &[i64], rows: usize, weights: &[i64], shape: (usize, usize), side: Side) -> Vec<i128> {
+fn naive_product(
+    operand: &[i64],
+    rows: usize,
+    weights: &[i64],
+    shape: (usize, usize),
+    side: Side,
+) -> Vec<i128> {
     let (inputs, outputs) = shape;
     let weight = |i: usize, o: usize| i128::from(weights[i * outputs + o]);
     let (length, columns) = if side == Side::Inputs { (inputs, outputs) } else { (outputs, inputs) };
@@ -493,7 +512,9 @@ fn a_bound_is_the_sum_of_magnitudes_not_of_values() {
     // The values cancel, and the running sum passes 2^53 before they do; the constant alone may tip the bound.
     let operand = Operand::new(1, 2, |_| 1 << 14);
     let mut cancelling = Weights::new(2, 1, &[(1 << 39) + 1, -(1 << 39)]);
-    let Sums::Wide(sums) = cancelling.product(&operand, Side::Inputs, 0) else { panic!("2^54 in magnitudes") };
+    let Sums::Wide(sums) = cancelling.product(&operand, Side::Inputs, 0) else {
+        panic!("2^54 in magnitudes")
+    };
     assert_eq!(sums, [1 << 14]);
     let mut edge = Weights::new(1, 1, &[(1 << 39) - 1]);
     let operand = Operand::new(1, 1, |_| 1 << 14);
@@ -517,8 +538,10 @@ fn updates_are_exact_on_every_path_and_overflow_is_named() {
                     Operand::new(rows, width, move |cell| values[cell])
                 };
                 let operands = [0, 1].map(|half| (part(&a, half, inputs), part(&d, half, outputs)));
-                let terms =
-                    [(coefficient, &operands[0].0, &operands[0].1), (2 - coefficient, &operands[1].0, &operands[1].1)];
+                let terms = [
+                    (coefficient, &operands[0].0, &operands[0].1),
+                    (2 - coefficient, &operands[1].0, &operands[1].1),
+                ];
                 let mut layer = Weights::new(inputs, outputs, &start);
                 let result = layer.subtract(&terms).and_then(|()| layer.try_map(|_, weight| Ok(weight)));
                 let mut expected = Vec::new();
@@ -543,12 +566,55 @@ fn updates_are_exact_on_every_path_and_overflow_is_named() {
 
 #[test]
 fn a_weight_beyond_64_bits_is_a_typed_error() {
-    // The output leaves no range because the input is zero, and the bias is pushed over the end.
-    let base = one_weight(0, i64::MIN);
-    let case = Case { program: neuron(2), base, x: vec![0, 0], y: vec![0, 0] };
-    assert!(matches!(run(&case), Err(TrainError::Range(_))));
     let mut weights = Weights::new(1, 1, &[i64::MIN + 1]);
     let one = Operand::new(1, 1, |_| 1);
     assert!(weights.subtract(&[(1, &one, &one)]).is_ok());
     assert!(weights.subtract(&[(1, &one, &one)]).is_err());
+}
+
+/// Two equal inputs whose weights sum to one, both near the end of 64 bits.
+fn towering_case(rate: &str, weight: &str) -> Case {
+    let program = Program::validate(ProgramSpec {
+        layers: vec![2, 1],
+        activation: Activation::Identity,
+        loss: Loss::SquaredError,
+        activation_bits: 8,
+        error_bits: 8,
+        weight_bits: Some(40),
+        learning_rate: rate.parse().unwrap(),
+        momentum: Decimal::ZERO,
+        steps: 1,
+        batch: 1,
+        weight: weight.parse().unwrap(),
+    })
+    .unwrap();
+    let layer = LayerParameters {
+        inputs: 2,
+        outputs: 1,
+        weights: vec![i64::MAX, (1 << 40) - i64::MAX],
+        biases: vec![0],
+    };
+    Case { program, base: Parameters { layers: vec![layer] }, x: vec![512, 512], y: vec![1024] }
+}
+
+#[test]
+fn an_update_fits_although_the_weights_after_it_do_not() {
+    // The error is negative, so the first weight rises past 2^63; no step uses it.
+    let case = towering_case("0.125", "1");
+    assert!(assert_same(&case));
+    assert!(run(&case).unwrap().update.layers[0].weights[0] > 0);
+}
+
+#[test]
+fn a_step_that_needs_a_weight_beyond_64_bits_stops() {
+    let mut case = towering_case("0.125", "1");
+    let mut spec = case.program.spec();
+    spec.steps = 2;
+    case.program = Program::validate(spec).unwrap();
+    case.x = [case.x.clone(), case.x].concat();
+    case.y = [case.y.clone(), case.y].concat();
+    let error = run(&case).unwrap_err();
+    assert!(
+        matches!(error, TrainError::WeightOverflow { layer: 1, what: "weight", value } if value > 1 << 63)
+    );
 }

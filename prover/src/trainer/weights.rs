@@ -95,7 +95,11 @@ impl Weights {
     /// that come back as floats stay exact with it.
     pub fn product(&mut self, operand: &Operand, side: Side, constants: u64) -> Sums {
         let fits = |sum: u64| {
-            operand.largest().checked_mul(sum).and_then(|sum| sum.checked_add(constants)).is_some_and(|s| s < EXACT)
+            operand
+                .largest()
+                .checked_mul(sum)
+                .and_then(|sum| sum.checked_add(constants))
+                .is_some_and(|s| s < EXACT)
         };
         // Bounds grow with every update; only when they no longer suffice is a pass over the weights worth it.
         if !fits(self.sum_bound(side)) {
@@ -116,7 +120,10 @@ impl Weights {
     pub fn subtract(&mut self, terms: &[(i64, &Operand, &Operand)]) -> Result<(), WeightOverflow> {
         let gradients: Vec<Bounds> = terms.iter().map(|(_, a, d)| Bounds::of_gradient(a, d)).collect();
         let grown = |start: Bounds| {
-            terms.iter().zip(&gradients).fold(start, |sum, ((c, _, _), bounds)| sum.plus_multiple(*c, *bounds))
+            terms
+                .iter()
+                .zip(&gradients)
+                .fold(start, |sum, ((c, _, _), bounds)| sum.plus_multiple(*c, *bounds))
         };
         if grown(self.bounds).entry >= EXACT {
             self.refresh_bounds();
@@ -263,14 +270,15 @@ fn bounds_of<T: Sync>(weights: &[T], outputs: usize, magnitude: impl Fn(&T) -> u
         (bounds, columns)
     };
     let empty = || (Bounds::default(), vec![0_u64; outputs]);
-    let (mut bounds, columns) = weights
-        .par_chunks(outputs * (BLOCK / outputs).max(1))
-        .map(of_block)
-        .reduce(empty, |(left, mut columns), (right, others)| {
+    let (mut bounds, columns) = weights.par_chunks(outputs * (BLOCK / outputs).max(1)).map(of_block).reduce(
+        empty,
+        |(left, mut columns), (right, others)| {
             columns.iter_mut().zip(others).for_each(|(column, other)| *column = column.saturating_add(other));
-            let bounds = Bounds { entry: left.entry.max(right.entry), row: left.row.max(right.row), column: 0 };
+            let bounds =
+                Bounds { entry: left.entry.max(right.entry), row: left.row.max(right.row), column: 0 };
             (bounds, columns)
-        });
+        },
+    );
     bounds.column = columns.into_iter().max().unwrap_or(0);
     bounds
 }
