@@ -1,0 +1,107 @@
+//! Everything that stops a command, with its own code (`E0xx`) and exit code.
+use crate::exit::Exit;
+use std::path::{Path, PathBuf};
+use weightproof_prover::data::DataError;
+use weightproof_prover::model_file::ModelFileError;
+
+/// Why a command stopped. Texts say what was expected, what was found and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The command line asks for something that cannot be.
+    #[error("{0}")]
+    Usage(String),
+    /// The data cannot be used.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The program is not valid, or contradicts data or model.
+    #[error("{0}")]
+    Program(String),
+    /// A value left the range of the exact arithmetic.
+    #[error("{0}")]
+    Range(String),
+    /// The work needs more memory than allowed.
+    #[error(
+        "expected to stay within --memory-limit {}, found an estimate of {}; raise the limit, or lower steps, batch or widths in the program",
+        crate::output::size(*limit), crate::output::size(*needed)
+    )]
+    Memory {
+        /// Estimated need in bytes.
+        needed: u64,
+        /// Allowed bytes.
+        limit: u64,
+    },
+    /// A file cannot be read or written.
+    #[error("expected to {action} {}, found: {source}; check the path, its permissions and free space", path.display())]
+    File {
+        /// `read` or `write`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A model file is no good.
+    #[error(transparent)]
+    Model(#[from] ModelFileError),
+    /// The output directory holds another run.
+    #[error("{0}")]
+    Run(String),
+    /// The key cannot be made or used.
+    #[error("{0}")]
+    Key(String),
+    /// The proof just made was refused by the verifier, or the machinery failed.
+    #[error("{0}")]
+    Proof(String),
+    /// Interrupted by the user.
+    #[error(
+        "interrupted; everything finished is kept, and the same command goes on after the last finished contribution"
+    )]
+    Interrupted,
+}
+
+impl Failure {
+    /// The program's own stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Failure::Usage(_) => "E001",
+            Failure::Data(_) => "E002",
+            Failure::Program(_) => "E003",
+            Failure::Range(_) => "E004",
+            Failure::Memory { .. } => "E005",
+            Failure::File { .. } => "E006",
+            Failure::Model(_) => "E007",
+            Failure::Run(_) => "E008",
+            Failure::Key(_) => "E009",
+            Failure::Proof(_) => "E010",
+            Failure::Interrupted => "E011",
+        }
+    }
+
+    /// The exit code.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Failure::Usage(_) | Failure::Run(_) | Failure::Model(_) => Exit::Usage,
+            Failure::Data(_) => Exit::Data,
+            Failure::Program(_) => Exit::Program,
+            Failure::Range(_) => Exit::Range,
+            Failure::Memory { .. } => Exit::Memory,
+            Failure::File { .. } | Failure::Key(_) | Failure::Proof(_) => Exit::Machine,
+            Failure::Interrupted => Exit::Interrupted,
+        }
+    }
+
+    /// A file that cannot be read.
+    pub fn read(path: &Path) -> impl FnOnce(std::io::Error) -> Failure {
+        Failure::file("read", path)
+    }
+
+    /// A file that cannot be written.
+    pub fn write(path: &Path) -> impl FnOnce(std::io::Error) -> Failure {
+        Failure::file("write", path)
+    }
+
+    fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Failure {
+        let path = path.to_owned();
+        move |source| Failure::File { action, path, source }
+    }
+}
