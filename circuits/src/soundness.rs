@@ -262,22 +262,29 @@ mod tests {
 
     #[test]
     fn sums_round_against_us() {
-        let term = |numerator, denominator_bits, power| Term { name: "t", numerator, denominator_bits, power };
+        let term =
+            |numerator, denominator_bits, power| Term { name: "t", numerator, denominator_bits, power };
         assert_eq!(term(1, 254, 1).bits(64), 190);
         assert_eq!(term(3, 254, 1).bits(64), 188);
         assert_eq!(term(4, 254, 2).bits(64), 124);
         assert_eq!(total_bits(&[term(1, 100, 1)], 0), 100);
         assert_eq!(total_bits(&[term(1, 100, 1), term(1, 100, 1)], 0), 99);
-        assert_eq!(total_bits(&[term(1, 100, 1), term(1, 200, 1)], 0), 99, "a sum above 2^-100 has no 100 bits");
+        assert_eq!(
+            total_bits(&[term(1, 100, 1), term(1, 200, 1)], 0),
+            99,
+            "a sum above 2^-100 has no 100 bits"
+        );
         assert_eq!(total_bits(&[], 64), i64::MAX);
     }
 
-    /// Rows of a Markdown table whose first cell is `name`.
-    fn cells(page: &str, name: &str) -> Vec<String> {
+    /// The numbers, after `skip` cells, of the first Markdown table row under `name` that has `count` of them.
+    fn row_figures<T: std::str::FromStr>(page: &str, name: &str, skip: usize, count: usize) -> Vec<T> {
         page.lines()
             .filter(|line| line.starts_with('|'))
-            .map(|line| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>())
-            .find(|cells| cells.first().is_some_and(|cell| cell == name))
+            .map(|line| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>())
+            .filter(|cells| cells.first() == Some(&name))
+            .map(|cells| cells.iter().skip(skip).filter_map(|cell| cell.parse().ok()).collect::<Vec<T>>())
+            .find(|figures| figures.len() == count)
             .unwrap_or_default()
     }
 
@@ -293,9 +300,11 @@ mod tests {
         let totals = [&small, &large].map(|terms| [total_bits(terms, 0), total_bits(terms, 64)]);
         expected.push(("total".to_owned(), totals.concat()));
         for (name, figures) in &expected {
-            let cells = cells(page, name);
-            let found: Vec<i64> = cells.iter().skip(2).filter_map(|cell| cell.parse().ok()).collect();
-            assert_eq!(&found, figures, "`{name}` in specs/soundness.md; all figures: {expected:?}");
+            assert_eq!(
+                &row_figures::<i64>(page, name, 2, 4),
+                figures,
+                "`{name}` in specs/soundness.md; all figures: {expected:?}"
+            );
         }
     }
 
@@ -322,12 +331,12 @@ mod tests {
             ("`opening_variables`", layout.opening_variables),
         ];
         for (name, figures) in &expected {
-            let found: Vec<usize> = cells(page, name).iter().skip(1).filter_map(|cell| cell.parse().ok()).collect();
+            let found = row_figures::<usize>(page, name, 1, 3);
             assert_eq!(found, figures, "{name} in specs/protocol/layout.md; all: {expected:#?}");
         }
         for (name, value) in sizes {
-            let found = cells(page, name).get(1).and_then(|cell| cell.parse().ok());
-            assert_eq!(found, Some(value), "{name} in specs/protocol/layout.md; all: {sizes:?}");
+            let found = row_figures::<usize>(page, name, 1, 1);
+            assert_eq!(found, [value], "{name} in specs/protocol/layout.md; all: {sizes:?}");
         }
     }
 }
