@@ -58,7 +58,10 @@ fn training(error: TrainError) -> Failure {
             Failure::Range(error.to_string())
         }
         TrainError::Interrupted { .. } => Failure::Interrupted,
-        TrainError::Shape { .. } => Failure::Proof(error.to_string()),
+        // A plan and a model file have consistent shapes: reaching these is a fault of ours, to be reported.
+        TrainError::Model(_) | TrainError::Shape { .. } | TrainError::Labels { .. } => {
+            Failure::Proof(error.to_string())
+        }
     }
 }
 
