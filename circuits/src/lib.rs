@@ -5,16 +5,25 @@
 //! once over an `algebra`, and `seal` makes them zero-knowledge.
 #![forbid(unsafe_code)]
 
+pub mod accumulate;
+pub mod algebra;
+pub mod argument;
 pub mod batches;
+pub mod curve;
 pub mod decimal;
 mod draws;
 pub mod encoding;
 pub mod error;
 pub mod exact;
+pub mod field;
+pub mod layout;
 pub mod merkle;
+pub mod multilinear;
 pub mod parameters;
 pub mod program;
+pub mod seal;
 pub mod statement;
+pub mod transcript;
 
 /// Property tests draw the same cases on every run.
 #[cfg(test)]

@@ -1,1 +1,5 @@
-//! gpu-kernels
+//! Coarse operations that the prover spends its time in. The CPU implementation is plain Rust and rayon.
+//!
+//! The crate knows nothing of statements or proofs: it adds points and multiplies field elements.
+
+pub mod cpu;

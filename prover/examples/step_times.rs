@@ -1,7 +1,7 @@
 //! Times the exact trainer and its float32 twin on one network, in milliseconds a step.
 //!
-//! `cargo run --release -p weightproof-prover --example step_times [LAYERS [BATCH [STEPS [MOMENTUM]]]]`, with layers such
-//! as `3072,1024,1024,10`. Inputs and labels are drawn from a fixed generator: only time is looked at.
+//! `cargo run --release -p weightproof-prover --example step_times [LAYERS [BATCH [STEPS [MOMENTUM [RATE]]]]]`,
+//! with layers such as `3072,1024,1024,10`. Inputs and labels are drawn from a fixed generator: only time is looked at.
 use std::error::Error;
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -17,9 +17,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let batch = arguments.next().unwrap_or_else(|| "64".to_owned());
     let steps = arguments.next().unwrap_or_else(|| "8".to_owned());
     let momentum = arguments.next().unwrap_or_else(|| "0.0".to_owned());
+    let rate = arguments.next().unwrap_or_else(|| "0.0625".to_owned());
     let program = Program::parse(&format!(
         "[model]\nlayers = [{layers}]\nactivation = \"relu\"\nloss = \"softmax-cross-entropy\"\n\
-         [optimizer]\nlearning_rate = 0.25\nmomentum = {momentum}\n[contribution]\nsteps = {steps}\nbatch = {batch}\n"
+         [optimizer]\nlearning_rate = {rate}\nmomentum = {momentum}\n[contribution]\nsteps = {steps}\nbatch = {batch}\n"
     ))?;
     let base = Parameters::initial(&program, [1; 32]);
     let (rows, classes) = (program.steps() * program.batch(), program.outputs());
@@ -28,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 40) as i64
     };
-    let x: Vec<i16> = (0..rows * program.inputs()).map(|_| ((draw() & 1023) - 512) as i16).collect();
+    let x: Vec<i16> = (0..rows * program.inputs()).map(|_| ((draw() & 511) - 256) as i16).collect();
     let mut y = vec![0_i16; rows * classes];
     y.chunks_exact_mut(classes).for_each(|row| row[draw() as usize % classes] = 1);
 

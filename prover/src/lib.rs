@@ -1,5 +1,6 @@
 //! prover
 pub mod atomic_file;
+pub mod argument;
 pub mod data;
 pub mod float;
 pub mod model_file;

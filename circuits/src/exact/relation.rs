@@ -17,7 +17,7 @@ macro_rules! equations {
         /// One equation of the relation.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Equation {
-            $(#[doc = $text] $name,)*
+            $(#[doc = concat!("`", $text, "`")] $name,)*
         }
 
         impl Equation {

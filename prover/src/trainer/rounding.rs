@@ -3,8 +3,8 @@ use rayon::prelude::*;
 
 use super::weights::Sums;
 
-/// Rows handed to a thread at once.
-const ROWS: usize = 8;
+/// Fewest sums that are handed to a thread at once.
+const SHARED: usize = 1 << 13;
 
 /// The first sum, in row-major order, whose rounded value leaves the signed 16 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,10 +61,11 @@ fn blocks<T: Sync, C: Copy + Sync, Q: Copy + Into<i128> + TryInto<i16>>(
     divide: impl Fn(&T, C) -> (Q, u64) + Sync,
 ) -> Option<OutOfRange> {
     let columns = added.len();
+    let rows = SHARED.div_ceil(columns);
     let block = |(number, ((sums, quotients), remainders)): (usize, Block<'_, T>)| {
-        let rows =
+        let cells_of_rows =
             sums.chunks(columns).zip(quotients.chunks_mut(columns)).zip(remainders.chunks_mut(columns));
-        for (row, ((sums, quotients), remainders)) in rows.enumerate() {
+        for (row, ((sums, quotients), remainders)) in cells_of_rows.enumerate() {
             let cells = sums.iter().zip(added).zip(quotients.iter_mut().zip(remainders));
             for (column, ((sum, added), (quotient, remainder))) in cells.enumerate() {
                 let (value, rest) = divide(sum, *added);
@@ -72,7 +73,7 @@ fn blocks<T: Sync, C: Copy + Sync, Q: Copy + Into<i128> + TryInto<i16>>(
                 match value.try_into() {
                     Ok(value) => *quotient = value,
                     Err(_) => {
-                        let index = (number * ROWS + row) * columns + column;
+                        let index = (number * rows + row) * columns + column;
                         return Some(OutOfRange { index, value: value.into() });
                     }
                 }
@@ -80,7 +81,7 @@ fn blocks<T: Sync, C: Copy + Sync, Q: Copy + Into<i128> + TryInto<i16>>(
         }
         None
     };
-    let length = ROWS * columns;
+    let length = rows * columns;
     sums.par_chunks(length)
         .zip(quotients.par_chunks_mut(length))
         .zip(remainders.par_chunks_mut(length))

@@ -618,3 +618,68 @@ fn a_step_that_needs_a_weight_beyond_64_bits_stops() {
         matches!(error, TrainError::WeightOverflow { layer: 1, what: "weight", value } if value > 1 << 63)
     );
 }
+
+#[test]
+fn bounds_grow_with_every_update() {
+    // The weights start at zero, where every bound is zero: only the updates can say how large they have become.
+    let (inputs, outputs) = (40, 24);
+    let mut draw = Draw(21);
+    for side in [Side::Inputs, Side::Outputs] {
+        let mut layer = Weights::zeros(inputs, outputs);
+        let mut integers = vec![0_i64; inputs * outputs];
+        let mut wide = 0;
+        for _ in 0..40 {
+            let a: Vec<i64> = (0..inputs).map(|_| draw.signed(1 << 14) | 1).collect();
+            let d: Vec<i64> = (0..outputs).map(|_| draw.signed(1 << 14) | 1).collect();
+            let coefficient = (1 << 23) + 1;
+            for (cell, weight) in integers.iter_mut().enumerate() {
+                *weight -= coefficient * a[cell / outputs] * d[cell % outputs];
+            }
+            let activations = Operand::new(1, inputs, |cell| a[cell]);
+            let errors = Operand::new(1, outputs, |cell| d[cell]);
+            layer.subtract(&[(coefficient, &activations, &errors)]).unwrap();
+            let length = if side == Side::Inputs { inputs } else { outputs };
+            // One small odd value a row: the sums pass 2^53 by their number and by their growth.
+            let cells: Vec<i64> = (0..2 * length).map(|_| draw.signed(4) | 1).collect();
+            let operand = Operand::new(2, length, |cell| cells[cell]);
+            let found: Vec<i128> = match layer.product(&operand, side, 0) {
+                Sums::Float(sums) => sums.iter().map(|sum| *sum as i128).collect(),
+                Sums::Wide(sums) => {
+                    wide += 1;
+                    sums
+                }
+            };
+            assert_eq!(found, naive_product(&cells, 2, &integers, (inputs, outputs), side));
+        }
+        assert!(wide > 0);
+        assert_eq!(layer.try_map(|_, weight| Ok(weight)).unwrap(), integers);
+    }
+}
+
+#[test]
+fn entries_that_grow_past_53_bits_stay_exact() {
+    let mut layer = Weights::zeros(1, 1);
+    let (activation, error) = (Operand::new(1, 1, |_| 32_767), Operand::new(1, 1, |_| -32_767));
+    let coefficient = (1_i64 << 21) + 1;
+    for count in 1..=40 {
+        layer.subtract(&[(coefficient, &activation, &error)]).unwrap();
+        let expected = count * coefficient * 32_767 * 32_767;
+        assert_eq!(layer.try_map(|_, weight| Ok(weight)).unwrap(), [expected]);
+    }
+}
+
+#[test]
+fn the_first_of_several_values_out_of_range_is_named() {
+    // Far apart, so that different threads meet them.
+    let mut spec = neuron(1).spec();
+    (spec.batch, spec.weight_bits) = (40_000, None);
+    let program = Program::validate(spec).unwrap();
+    let mut x = vec![0; 40_000];
+    for (example, value) in [(9_001, 20_000), (23_456, -20_000), (39_999, 32_767)] {
+        x[example] = value;
+    }
+    let case = Case { base: one_weight(2 << program.weight_bits(), 0), program, x, y: vec![0; 40_000] };
+    assert!(!on_threads(4, || assert_same(&case)));
+    let Err(TrainError::Range(error)) = on_threads(4, || run(&case)) else { panic!("the run must stop") };
+    assert_eq!((error.example, error.magnitude), (9_001, 40_000));
+}

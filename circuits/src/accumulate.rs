@@ -1,0 +1,218 @@
+//! Sums of products with one reduction at the end.
+//!
+//! Field elements are used through their Montgomery limbs: `raw = value·2^256 mod p`. A sum of `raw·integer` is the raw
+//! form of the sum, and a sum of `raw·raw` needs one Montgomery reduction.
+
+use ark_ff::{AdditiveGroup, BigInt, MontConfig};
+use crate::field::F;
+
+type Config = ark_vesta::FrConfig;
+
+#[inline(always)]
+fn multiply_add(accumulator: u64, a: u64, b: u64, carry: u64) -> (u64, u64) {
+    let t = u128::from(accumulator) + u128::from(a) * u128::from(b) + u128::from(carry);
+    (t as u64, (t >> 64) as u64)
+}
+
+#[inline(always)]
+fn add_carry(a: u64, b: u64, carry: u64) -> (u64, u64) {
+    let t = u128::from(a) + u128::from(b) + u128::from(carry);
+    (t as u64, (t >> 64) as u64)
+}
+
+/// An element whose raw limbs are `2^512 mod p`: multiplying by it multiplies raw limbs by `2^256`.
+#[inline(always)]
+fn raise() -> F {
+    F::new_unchecked(<Config as MontConfig<4>>::R2)
+}
+
+/// `limbs mod p` as raw limbs, for any 256-bit integer: `2^256 < 4p`, so at most three subtractions.
+#[inline(always)]
+fn reduce_raw(mut limbs: [u64; 4]) -> F {
+    while BigInt(limbs) >= BigInt(MODULUS) {
+        subtract_modulus(&mut limbs);
+    }
+    F::new_unchecked(BigInt(limbs))
+}
+
+#[inline(always)]
+fn subtract_modulus(limbs: &mut [u64; 4]) {
+    let mut borrow = 0u64;
+    for (limb, m) in limbs.iter_mut().zip(MODULUS) {
+        let t = u128::from(*limb).wrapping_sub(u128::from(m)).wrapping_sub(u128::from(borrow));
+        *limb = t as u64;
+        borrow = u64::from(t >> 64 != 0);
+    }
+}
+
+/// `Σ value·integer` for signed integers of at most 64 bits.
+#[derive(Clone, Copy, Default)]
+pub struct SmallSum {
+    positive: [u64; 6],
+    negative: [u64; 6],
+}
+
+impl SmallSum {
+    /// Adds `value·integer`.
+    #[inline(always)]
+    pub fn add(&mut self, value: &F, integer: i64) {
+        let magnitude = integer.unsigned_abs();
+        let sum = if integer < 0 { &mut self.negative } else { &mut self.positive };
+        let limbs = &value.0.0;
+        let mut carry = 0;
+        for i in 0..4 {
+            (sum[i], carry) = multiply_add(sum[i], limbs[i], magnitude, carry);
+        }
+        (sum[4], carry) = add_carry(sum[4], carry, 0);
+        sum[5] += carry;
+    }
+
+    /// The sum.
+    pub fn value(&self) -> F {
+        let part = |limbs: &[u64; 6]| {
+            let low = reduce_raw([limbs[0], limbs[1], limbs[2], limbs[3]]);
+            low + F::new_unchecked(BigInt([limbs[4], limbs[5], 0, 0])) * raise()
+        };
+        part(&self.positive) - part(&self.negative)
+    }
+}
+
+/// `Σ a·b` over field elements; room for `2^64` terms.
+#[derive(Clone, Copy, Default)]
+pub struct ProductSum {
+    limbs: [u64; 9],
+}
+
+impl ProductSum {
+    /// Adds `a·b`.
+    #[inline(always)]
+    pub fn add(&mut self, a: &F, b: &F) {
+        let (a, b) = (&a.0.0, &b.0.0);
+        let mut product = [0u64; 8];
+        for i in 0..4 {
+            let mut carry = 0;
+            for j in 0..4 {
+                (product[i + j], carry) = multiply_add(product[i + j], a[i], b[j], carry);
+            }
+            product[i + 4] = carry;
+        }
+        let mut carry = 0;
+        for (limb, p) in self.limbs.iter_mut().zip(product) {
+            (*limb, carry) = add_carry(*limb, p, carry);
+        }
+        self.limbs[8] += carry;
+    }
+
+    /// Adds another sum.
+    pub fn merge(&mut self, other: &Self) {
+        let mut carry = 0;
+        for (a, b) in self.limbs.iter_mut().zip(other.limbs) {
+            (*a, carry) = add_carry(*a, b, carry);
+        }
+    }
+
+    /// The sum.
+    pub fn value(&self) -> F {
+        let l = &self.limbs;
+        let low = reduce_raw([l[0], l[1], l[2], l[3]]) * F::new_unchecked(BigInt([1, 0, 0, 0]));
+        let middle = reduce_raw([l[4], l[5], l[6], l[7]]);
+        let high = if l[8] == 0 { F::ZERO } else { F::new_unchecked(BigInt([l[8], 0, 0, 0])) * raise() };
+        low + middle + high
+    }
+}
+
+/// A field element prepared for multiplication by small integers: one reduction step in place of four.
+#[derive(Clone, Copy)]
+pub struct SmallMultiplier {
+    scaled: [u64; 4],
+}
+
+/// `−p^-1 mod 2^64`.
+const INVERSE: u64 = <Config as MontConfig<4>>::INV;
+const MODULUS: [u64; 4] = <Config as MontConfig<4>>::MODULUS.0;
+
+impl SmallMultiplier {
+    /// Prepares `value`: one reduction step divides by `2^64`, so that factor goes in beforehand.
+    pub fn new(value: &F) -> Self {
+        let two_64 = F::from(1u128 << 64);
+        Self { scaled: (*value * two_64).0.0 }
+    }
+
+    /// `value·integer`.
+    #[inline(always)]
+    pub fn multiply(&self, integer: i64) -> F {
+        let magnitude = integer.unsigned_abs();
+        let mut t = [0u64; 5];
+        let mut carry = 0;
+        for i in 0..4 {
+            (t[i], carry) = multiply_add(0, self.scaled[i], magnitude, carry);
+        }
+        t[4] = carry;
+        let factor = t[0].wrapping_mul(INVERSE);
+        let (_, mut carry) = multiply_add(t[0], factor, MODULUS[0], 0);
+        let mut out = [0u64; 4];
+        for i in 1..4 {
+            (out[i - 1], carry) = multiply_add(t[i], factor, MODULUS[i], carry);
+        }
+        let (top, overflow) = add_carry(t[4], carry, 0);
+        out[3] = top;
+        debug_assert_eq!(overflow, 0);
+        // scaled·magnitude < p·2^64 and factor·p < 2^64·p, so the quotient is below 2p.
+        if BigInt(out) >= BigInt(MODULUS) {
+            subtract_modulus(&mut out);
+        }
+        let value = F::new_unchecked(BigInt(out));
+        if integer < 0 { -value } else { value }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ark_ff::Field;
+
+    fn elements() -> Vec<F> {
+        let mut x = F::from(3u64);
+        let mut all = vec![F::ZERO, F::ONE, -F::ONE, -F::from(2u64)];
+        for _ in 0..200 {
+            x = x.square() + F::from(7u64);
+            all.push(x);
+        }
+        all
+    }
+
+    #[test]
+    fn sums_equal_naive_sums() {
+        let elements = elements();
+        let mut small = SmallSum::default();
+        let mut expected = F::ZERO;
+        for (i, x) in elements.iter().cycle().take(5000).enumerate() {
+            for integer in [i as i64, -(i as i64) * 7919, i64::MAX, i64::MIN, -1, 0] {
+                small.add(x, integer);
+                expected += *x * F::from(integer);
+                assert_eq!(SmallMultiplier::new(x).multiply(integer), *x * F::from(integer));
+            }
+        }
+        assert_eq!(small.value(), expected);
+        let mut products = ProductSum::default();
+        let mut expected = F::ZERO;
+        for x in &elements {
+            for y in &elements {
+                products.add(x, y);
+                expected += *x * y;
+            }
+        }
+        assert_eq!(products.value(), expected);
+        let mut twice = products;
+        twice.merge(&products);
+        assert_eq!(twice.value(), expected.double());
+    }
+
+    #[test]
+    fn unreduced_limbs_reduce() {
+        let all_ones = reduce_raw([u64::MAX; 4]);
+        let expected = (0..256).fold(F::ZERO, |sum, _| sum.double() + F::ONE);
+        // `expected` is 2^256 − 1 as a value; as raw limbs it is that times 2^-256.
+        assert_eq!(all_ones, expected * F::new_unchecked(BigInt([1, 0, 0, 0])));
+    }
+}

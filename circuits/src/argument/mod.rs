@@ -1,0 +1,43 @@
+//! The argument: what the verifier checks of a contribution's arithmetic, written once over an algebra.
+//!
+//! The pieces run in this order; each has a page of the same name in `specs/protocol/` and a proving half of the same
+//! name in the prover: [`relations`], [`products`], [`weights`], [`gates`], [`lookup`], [`reduction`].
+
+pub mod claims;
+pub mod gates;
+pub mod lookup;
+pub mod products;
+pub mod reduction;
+pub mod relations;
+pub mod sumcheck;
+pub mod weights;
+
+use crate::algebra::{Algebra, ArgumentError};
+use crate::layout::Layout;
+use crate::program::Program;
+
+pub use reduction::{OpeningClaim, Opened};
+
+/// Runs all checks and returns what is left for the opening to prove.
+///
+/// The algebra's transcript must already be bound to the statement and to every commitment (protocol.md §3.2, step 2).
+pub fn check<A: Algebra>(
+    algebra: &mut A,
+    layout: &Layout,
+    program: &Program,
+) -> Result<OpeningClaim<A>, ArgumentError> {
+    let mut claims = Vec::new();
+    let (relation, loss) = relations::check(algebra, layout, program, &mut claims)?;
+    let product = products::check(algebra, layout, program, &relation, &mut claims)?;
+    weights::check(algebra, layout, program, &relation, &product, &mut claims)?;
+    gates::check(algebra, layout, &relation.point, loss, &mut claims)?;
+    lookup::check(algebra, layout, &mut claims)?;
+    reduction::check(algebra, layout, claims)
+}
+
+/// The length of every message of a program's argument, in order.
+pub fn outline(layout: &Layout, program: &Program) -> Result<Vec<usize>, ArgumentError> {
+    let mut outline = crate::algebra::Outline::default();
+    check(&mut outline, layout, program)?;
+    Ok(outline.lengths)
+}

@@ -1,0 +1,4 @@
+//! The CPU implementation.
+
+pub mod commit;
+pub mod fixed_base;

@@ -1,0 +1,330 @@
+//! The stacked witness and everything else the argument evaluates.
+
+use std::borrow::Cow;
+
+use ark_ff::AdditiveGroup;
+use rayon::prelude::*;
+use weightproof_circuits::argument::claims::{Query, Target, Virtual};
+use weightproof_circuits::exact::Trace;
+use weightproof_circuits::field::F;
+use weightproof_circuits::layout::{Block, Layout, Leaf, Table, Tensor};
+use weightproof_circuits::multilinear::eq_table;
+use weightproof_circuits::parameters::Parameters;
+use weightproof_circuits::program::Program;
+
+use super::ProveError;
+use super::polynomial::{evaluate, inner};
+
+/// The prover's inputs to the argument.
+pub struct Witness<'a> {
+    /// The program.
+    pub program: &'a Program,
+    /// Its layout.
+    pub layout: &'a Layout,
+    /// The stack `w`: one small integer a position.
+    pub stack: Vec<i32>,
+    /// Chosen dataset rows, `[step][example][position]`, padded.
+    pub data: Vec<i32>,
+    /// Base model.
+    pub base: &'a Parameters,
+    /// Update.
+    pub update: &'a Parameters,
+    /// Second column of the exponential table.
+    pub exponential: Cow<'a, [u16]>,
+}
+
+impl<'a> Witness<'a> {
+    /// Lays a trace out. Multiplicities are counted from the blocks, so they must be counted again after a change.
+    pub fn new(
+        program: &'a Program,
+        layout: &'a Layout,
+        trace: &Trace,
+        base: &'a Parameters,
+        update: &'a Parameters,
+        exponential: &'a [u16],
+    ) -> Self {
+        let mut witness = Self {
+            program,
+            layout,
+            stack: vec![0; 1 << layout.variables],
+            data: data_rows(layout, trace),
+            base,
+            update,
+            exponential: Cow::Borrowed(exponential),
+        };
+        for block in &layout.blocks {
+            if block.is_tensor() {
+                fill(layout, trace, block, &mut witness.stack[block.range()]);
+            }
+        }
+        witness
+    }
+
+    /// The entries of a tensor's block.
+    pub fn tensor(&self, tensor: Tensor) -> &[i32] {
+        match self.layout.block(tensor) {
+            Some(block) => &self.stack[block.range()],
+            None => &[],
+        }
+    }
+
+    /// Counts how often each table entry is looked up. Values outside their tables are refused by name.
+    pub fn count_multiplicities(&mut self) -> Result<(), ProveError> {
+        let outside = self.count_multiplicities_within();
+        match outside {
+            None => Ok(()),
+            Some((tensor, position, value)) => Err(ProveError::OutsideTable {
+                block: format!("{tensor:?}"),
+                position,
+                value: i64::from(value),
+            }),
+        }
+    }
+
+    /// Counts the entries that are in their tables; returns the first that is not.
+    pub fn count_multiplicities_within(&mut self) -> Option<(Tensor, usize, i32)> {
+        let layout = self.layout;
+        let mut outside = None;
+        let mut counts: Vec<(Table, Vec<i32>)> =
+            layout.tables.iter().map(|t| (*t, vec![0; 1 << t.variables()])).collect();
+        let count = |counts: &mut Vec<(Table, Vec<i32>)>, table: Table, index: Option<usize>| {
+            let entry = counts.iter_mut().find(|(t, _)| *t == table);
+            match (entry, index) {
+                (Some((_, counts)), Some(index)) => {
+                    counts[index] += 1;
+                    true
+                }
+                _ => false,
+            }
+        };
+        // The tail of the stack is padding.
+        let used: usize = layout.blocks.iter().map(|b| 1usize << b.variables).sum();
+        for (position, value) in self.stack.iter().enumerate().skip(used) {
+            if !count(&mut counts, Table::Zero, Table::Zero.index_of(i64::from(*value))) && outside.is_none() {
+                outside = Some((Tensor::Multiplicity(Table::Zero), position, *value));
+            }
+        }
+        for block in &layout.blocks {
+            let (table, partner) = match block.leaf {
+                Leaf::Single(table) => (table, None),
+                Leaf::Pair(table, partner) => (table, Some(self.tensor(partner))),
+                Leaf::Neutral | Leaf::Table(_) => continue,
+            };
+            let slot = counts.iter().position(|(t, _)| *t == table);
+            let zero_slot = counts.iter().position(|(t, _)| *t == Table::Zero);
+            let (Some(slot), Some(zero_slot)) = (slot, zero_slot) else { continue };
+            let base = table.entry(0);
+            let size = 1i64 << table.variables();
+            let values = &self.stack[block.range()];
+            let units = 1usize << block.unit_variables;
+            let mut zeros = 0i32;
+            let (before, rest) = counts.split_at_mut(slot);
+            let own = &mut rest[0].1;
+            for (row, values) in values.chunks(units).enumerate() {
+                let real = if row_is_real(layout, row) { block.units } else { 0 };
+                for (unit, value) in values.iter().enumerate() {
+                    let second = partner.map_or(0, |p| p[row * units + unit]);
+                    let fits = if unit < real {
+                        let index = i64::from(*value) - base;
+                        let expected = match table {
+                            Table::Relu => i32::from(*value >= 0),
+                            Table::Exponential if (0..size).contains(&index) => {
+                                i32::from(self.exponential[index as usize])
+                            }
+                            _ => 0,
+                        };
+                        let fits = (0..size).contains(&index) && second == expected;
+                        if fits {
+                            own[index as usize] += 1;
+                        }
+                        fits
+                    } else {
+                        zeros += 1;
+                        *value == 0 && second == 0
+                    };
+                    if !fits && outside.is_none() {
+                        outside = Some((block.tensor, row * units + unit, *value));
+                    }
+                }
+            }
+            if zero_slot < slot {
+                before[zero_slot].1[0] += zeros;
+            } else {
+                rest[zero_slot - slot].1[0] += zeros;
+            }
+        }
+        for (table, counts) in counts {
+            if let Some(block) = layout.block(Tensor::Multiplicity(table)) {
+                self.stack[block.range()].copy_from_slice(&counts);
+            }
+        }
+        outside
+    }
+
+    /// `A_l` as integers, padded like its block.
+    pub fn activation(&self, layer: usize) -> Cow<'_, [i32]> {
+        if layer == 0 {
+            return Cow::Borrowed(self.tensor(Tensor::Input));
+        }
+        self.gated(Tensor::PreActivation(layer), layer)
+    }
+
+    /// `Δ_l` as integers, padded like its block.
+    pub fn error(&self, layer: usize) -> Cow<'_, [i32]> {
+        if layer < self.layout.depth() {
+            return self.gated(Tensor::BackSum(layer), layer);
+        }
+        let labels = self.tensor(Tensor::Label);
+        let (left, left_scale, label_scale) = if self.layout.is_softmax() {
+            (Tensor::Probability, 0, self.program.error_bits())
+        } else {
+            let shift = self.program.error_bits().saturating_sub(self.program.activation_bits());
+            (Tensor::PreActivation(layer), shift, shift)
+        };
+        self.tensor(left).iter().zip(labels).map(|(v, y)| (v << left_scale) - (y << label_scale)).collect()
+    }
+
+    fn gated(&self, tensor: Tensor, layer: usize) -> Cow<'_, [i32]> {
+        let values = self.tensor(tensor);
+        if !self.layout.has_signs() {
+            return Cow::Borrowed(values);
+        }
+        let signs = self.tensor(Tensor::Sign(layer));
+        values.iter().zip(signs).map(|(v, g)| v * g).collect()
+    }
+
+    /// A virtual polynomial as integers.
+    pub fn integers(&self, polynomial: Virtual) -> Cow<'_, [i32]> {
+        match polynomial {
+            Virtual::Activation(layer) => self.activation(layer),
+            Virtual::Error(layer) => self.error(layer),
+        }
+    }
+
+    /// The value of a query.
+    pub fn evaluate(&self, query: &Query<F>) -> F {
+        match query.target {
+            Target::Tensor(tensor) => evaluate(self.tensor(tensor), &query.point),
+            Target::Stack => evaluate(&self.stack, &query.point),
+            Target::Data => evaluate(&self.data, &query.point),
+            Target::Weights { layer, is_bias } => evaluate_parameters(self.base, layer, is_bias, &query.point),
+            Target::Update { layer, is_bias } => evaluate_parameters(self.update, layer, is_bias, &query.point),
+            Target::ExponentialTable => evaluate(&self.exponential, &query.point),
+            Target::GatedActivation(layer) => evaluate(&self.activation(layer), &query.point),
+            Target::GatedError(layer) => evaluate(&self.error(layer), &query.point),
+        }
+    }
+}
+
+/// Whether a padded (step, example) row is a declared one.
+pub fn row_is_real(layout: &Layout, row: usize) -> bool {
+    row >> layout.example_variables < layout.steps && row & ((1 << layout.example_variables) - 1) < layout.batch
+}
+
+/// A layer's tensor at `(input, output)` or `(output)` coordinates.
+pub fn evaluate_parameters(parameters: &Parameters, layer: usize, is_bias: bool, point: &[F]) -> F {
+    let Some(layer) = layer.checked_sub(1).and_then(|l| parameters.layers.get(l)) else {
+        return F::ZERO;
+    };
+    if is_bias {
+        return inner(&layer.biases, &eq_table(point));
+    }
+    let output_variables = layer.outputs.next_power_of_two().trailing_zeros() as usize;
+    let (input, output) = point.split_at(point.len() - output_variables);
+    let (inputs, outputs) = (eq_table(input), eq_table(output));
+    layer
+        .weights
+        .par_chunks(layer.outputs)
+        .with_min_len(16)
+        .zip(&inputs)
+        .map(|(row, weight)| inner(row, &outputs) * weight)
+        .reduce(|| F::ZERO, |a, b| a + b)
+}
+
+/// Copies `[row][unit]` values into a padded block.
+fn scatter<T: Copy>(layout: &Layout, block: &Block, values: &[T], out: &mut [i32], convert: impl Fn(T) -> i32) {
+    let padded = 1usize << block.unit_variables;
+    for (index, row) in values.chunks(block.units).enumerate() {
+        let (step, example) = (index / layout.batch, index % layout.batch);
+        let start = ((step << layout.example_variables) | example) * padded;
+        for (out, value) in out[start..].iter_mut().zip(row) {
+            *out = convert(*value);
+        }
+    }
+}
+
+fn fill(layout: &Layout, trace: &Trace, block: &Block, out: &mut [i32]) {
+    let limb = |limbs: &[u32], index: usize| {
+        let shift: u32 = limbs[..index].iter().sum();
+        let mask = (1u64 << limbs[index]) - 1;
+        move |value: u64| ((value >> shift) & mask) as i32
+    };
+    let layer = |l: usize| trace.layers.get(l - 1);
+    let softmax = trace.softmax.as_ref();
+    match block.tensor {
+        Tensor::Input => scatter(layout, block, &trace.x, out, i32::from),
+        Tensor::Label => scatter(layout, block, &trace.y, out, i32::from),
+        Tensor::PreActivation(l) => {
+            if let Some(t) = layer(l) {
+                scatter(layout, block, &t.q, out, i32::from);
+            }
+        }
+        Tensor::ForwardRemainder(l, index) => {
+            if let Some(t) = layer(l) {
+                scatter(layout, block, &t.r, out, limb(&layout.remainder_limbs, index));
+            }
+        }
+        Tensor::Sign(l) => {
+            if let Some(t) = layer(l) {
+                scatter(layout, block, &t.q, out, |q| i32::from(q >= 0));
+            }
+        }
+        Tensor::BackSum(l) => {
+            if let Some(t) = layer(l) {
+                scatter(layout, block, &t.p, out, i32::from);
+            }
+        }
+        Tensor::BackwardRemainder(l, index) => {
+            if let Some(t) = layer(l) {
+                scatter(layout, block, &t.s, out, limb(&layout.remainder_limbs, index));
+            }
+        }
+        Tensor::Multiplicity(_) => {}
+        loss => {
+            let Some(t) = softmax else { return };
+            match loss {
+                Tensor::Maximum => scatter(layout, block, &t.max, out, i32::from),
+                Tensor::Hot => scatter(layout, block, &t.hot, out, i32::from),
+                Tensor::Distance => scatter(layout, block, &t.d, out, i32::from),
+                Tensor::Exponential => scatter(layout, block, &t.e, out, i32::from),
+                Tensor::Probability => scatter(layout, block, &t.p, out, i32::from),
+                Tensor::DivisionRemainder(index) => {
+                    scatter(layout, block, &t.rho, out, limb(&layout.division_limbs, index));
+                }
+                Tensor::DivisionComplement(index) => {
+                    scatter(layout, block, &t.rho_complement, out, limb(&layout.division_limbs, index));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The chosen dataset rows as they are committed: features from 0, labels from the label offset.
+fn data_rows(layout: &Layout, trace: &Trace) -> Vec<i32> {
+    let width = 1usize << layout.data_variables;
+    let mut rows = vec![0i32; width << layout.row_variables()];
+    let (inputs, outputs) = (layout.widths[0], layout.widths[layout.depth()]);
+    for (index, (x, y)) in trace.x.chunks(inputs).zip(trace.y.chunks(outputs)).enumerate() {
+        let (step, example) = (index / layout.batch, index % layout.batch);
+        let start = ((step << layout.example_variables) | example) * width;
+        for (out, value) in rows[start..].iter_mut().zip(x) {
+            *out = i32::from(*value);
+        }
+        for (out, value) in rows[start + layout.label_offset..].iter_mut().zip(y) {
+            *out = i32::from(*value);
+        }
+    }
+    rows
+}
+
