@@ -1,10 +1,15 @@
 //! The one door to trainer, prover and verifier: the rest of the command knows nothing of their types.
 use crate::bars::Bars;
+use crate::cache::Cache;
 use crate::failure::Failure;
+use crate::locations;
+use crate::output::hex;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use weightproof_circuits::batches::{BatchSeed, indices};
 use weightproof_circuits::parameters::Parameters;
 use weightproof_circuits::program::Program;
+use weightproof_circuits::statement::{MODE_OPEN, MODE_PRIVATE, SEAL_HALO2, SEAL_SIGMA, Statement};
 use weightproof_prover::data::{Examples, Share};
 use weightproof_prover::float::{self, FloatError, FloatModel};
 use weightproof_prover::trainer::{self, TrainError};
@@ -164,15 +169,15 @@ fn unavailable() -> Failure {
     Failure::Proof("expected a build with the prover, found one without; build it with the prover".to_owned())
 }
 
-/// A statement as JSON shows it; digests and keys are hexadecimal.
+/// A statement as JSON shows it, field by field; digests, keys and accounts are hexadecimal.
 #[derive(Clone, Debug, Serialize)]
 pub struct StatementView {
     /// Protocol version.
-    pub version: u32,
-    /// Program digest.
-    pub program_digest: String,
+    pub protocol_version: u16,
     /// `sigma` or `halo2`.
     pub seal: String,
+    /// Digest of the seal's key; zero for the sigma seal.
+    pub seal_key_digest: String,
     /// `open` or `private`.
     pub mode: String,
     /// The learning task.
@@ -181,6 +186,8 @@ pub struct StatementView {
     pub round: u64,
     /// What chose the batches.
     pub beacon: String,
+    /// Program digest.
+    pub program_digest: String,
     /// Root of the committed rows.
     pub dataset_root: String,
     /// How many rows are committed.
@@ -195,6 +202,32 @@ pub struct StatementView {
     pub contributor: String,
     /// Where a reward would go.
     pub payout: String,
+}
+
+impl From<&Statement> for StatementView {
+    fn from(statement: &Statement) -> StatementView {
+        let named = |value: u8, names: [(u8, &str); 2]| {
+            let known = names.into_iter().find(|(number, _)| *number == value);
+            known.map_or_else(|| format!("unknown ({value})"), |(_, name)| name.to_owned())
+        };
+        StatementView {
+            protocol_version: statement.protocol_version,
+            seal: named(statement.seal, [(SEAL_SIGMA, "sigma"), (SEAL_HALO2, "halo2")]),
+            seal_key_digest: hex(&statement.seal_key_digest),
+            mode: named(statement.mode, [(MODE_OPEN, "open"), (MODE_PRIVATE, "private")]),
+            space: hex(&statement.space),
+            round: statement.round,
+            beacon: hex(&statement.beacon),
+            program_digest: hex(&statement.program_digest),
+            dataset_root: hex(&statement.dataset_root),
+            dataset_rows: statement.dataset_rows,
+            model_version: statement.model_version,
+            model_digest: hex(&statement.model_digest),
+            update_digest: hex(&statement.update_digest),
+            contributor: hex(&statement.contributor),
+            payout: hex(&statement.payout),
+        }
+    }
 }
 
 /// A contribution that the verifier accepted.
@@ -277,6 +310,33 @@ fn refusal(_bytes: &[u8]) -> Refusal {
     Refusal { code: "E101".to_owned(), message, newer: false, statement: None }
 }
 
+/// What decides a local contribution's batches, beside its base model and program.
+#[derive(Clone, Copy, Debug)]
+pub struct Batches {
+    /// The contribution's own beacon.
+    pub beacon: [u8; 32],
+    /// Root of the committed rows.
+    pub dataset_root: [u8; 32],
+    /// Public key named in the statement.
+    pub contributor: [u8; 32],
+}
+
+impl Batches {
+    /// The rows of all steps, element `k·B + b` for example `b` of step `k`, each below `rows`.
+    fn rows(&self, program: &Program, base: &Parameters, rows: usize) -> Result<Vec<usize>, Failure> {
+        let internal = |message: String| Failure::Proof(message);
+        let seed = BatchSeed {
+            beacon: self.beacon,
+            model_digest: base.digest(program).map_err(|error| internal(error.to_string()))?,
+            dataset_root: self.dataset_root,
+            contributor: self.contributor,
+            round: 0,
+        };
+        let chosen = indices(&seed, rows as u64, program.steps(), program.batch());
+        Ok(chosen.map_err(|error| internal(error.to_string()))?.into_iter().map(|row| row as usize).collect())
+    }
+}
+
 /// The same training in `f32`, contribution by contribution.
 #[derive(Debug)]
 pub struct Twin<'a> {
@@ -299,15 +359,8 @@ impl<'a> Twin<'a> {
     ///
     /// # Errors
     /// As for [`Twin::new`].
-    pub fn contribute(
-        &mut self,
-        base: &Parameters,
-        dataset: &Dataset,
-        beacon: &[u8; 32],
-        contributor: &[u8; 32],
-    ) -> Result<(), Failure> {
-        let _ = (base, beacon, contributor);
-        let rows: Vec<usize> = (0..dataset.rows).collect();
+    pub fn contribute(&mut self, base: &Parameters, batches: &Batches) -> Result<(), Failure> {
+        let rows = batches.rows(self.program, base, self.training.examples.rows())?;
         let gather = |values: &[f32], width: usize| -> Vec<f32> {
             rows.iter().flat_map(|&row| values[row * width..(row + 1) * width].iter().copied()).collect()
         };
@@ -328,4 +381,64 @@ impl<'a> Twin<'a> {
 
 fn twin(error: FloatError) -> Failure {
     Failure::Proof(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ops::ControlFlow;
+    use std::path::Path;
+    use weightproof_circuits::program::Loss;
+    use weightproof_prover::data::{Schema, Table, TargetKind, prepare, split};
+
+    /// Held-out accuracy of `contributions` exact contributions and of their float twin.
+    fn accuracies(file: &str, label: &str, seed: u64, contributions: u8, learning: &str) -> (f64, f64) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data").join(file);
+        let table = Table::read(&path).unwrap();
+        let parts = split(table.rows(), seed);
+        let mut schema = Schema::fit(&table, label, TargetKind::Classes, &parts.training, 8).unwrap();
+        let mut spec = Program::default_for(schema.inputs(), schema.outputs()).unwrap().spec();
+        spec.weight_bits = None;
+        spec.learning_rate = learning.parse().unwrap();
+        let program = Program::validate(spec).unwrap();
+        schema.activation_bits = program.activation_bits();
+        let data = prepare(&table, &schema, Loss::SoftmaxCrossEntropy, &parts).unwrap();
+        let mut wide_seed = [0; 32];
+        wide_seed[..8].copy_from_slice(&seed.to_le_bytes());
+        let mut model = Parameters::initial(&program, wide_seed);
+        let mut twin = Twin::new(&program, &model, &data.training).unwrap();
+        let examples = &data.training.examples;
+        for number in 1..=contributions {
+            let batches = Batches { beacon: [number; 32], dataset_root: [7; 32], contributor: [8; 32] };
+            let rows = batches.rows(&program, &model, examples.rows()).unwrap();
+            let gather = |values: &[i16], width: usize| -> Vec<i16> {
+                rows.iter().flat_map(|&row| values[row * width..(row + 1) * width].to_vec()).collect()
+            };
+            let (x, y) =
+                (gather(&examples.features, examples.inputs), gather(&examples.labels, examples.outputs));
+            let made = trainer::train(&program, &model, &x, &y, &mut |_| ControlFlow::Continue(())).unwrap();
+            twin.contribute(&model, &batches).unwrap();
+            model = model.checked_add(&made.update).unwrap();
+        }
+        let held_out = &data.held_out.examples;
+        let exact = evaluate(&program, &model, &held_out.features, &held_out.labels).unwrap();
+        (exact.accuracy().unwrap(), twin.quality(&data.held_out).unwrap().accuracy().unwrap())
+    }
+
+    /// Means over five seeds.
+    fn means(file: &str, label: &str, contributions: u8, learning: &str) -> (f64, f64) {
+        let runs: Vec<(f64, f64)> =
+            (1..=5).map(|seed| accuracies(file, label, seed, contributions, learning)).collect();
+        (runs.iter().map(|run| run.0).sum::<f64>() / 5.0, runs.iter().map(|run| run.1).sum::<f64>() / 5.0)
+    }
+
+    #[test]
+    fn exact_training_is_as_accurate_as_float_training() {
+        let sets = [("breast_cancer.csv", "diagnosis", 4, "0.125"), ("digits.csv", "digit", 8, "0.25")];
+        for (file, label, contributions, learning) in sets {
+            let (exact, float) = means(file, label, contributions, learning);
+            assert!(exact >= 0.95, "{file}: {exact}");
+            assert!((exact - float).abs() <= 0.01, "{file}: {exact} and {float}");
+        }
+    }
 }

@@ -321,7 +321,12 @@ impl<'a> Session<'a> {
             } else {
                 ModelFile::read(&self.directory.model(number - 1))?.parameters
             };
-            twin.contribute(&base, &self.dataset, &own_beacon(&self.beacon, number), &self.contributor)?;
+            let batches = engine::Batches {
+                beacon: own_beacon(&self.beacon, number),
+                dataset_root: self.dataset.root(),
+                contributor: self.contributor,
+            };
+            twin.contribute(&base, &batches)?;
             self.bars.advance(1);
             if self.bars.cancelled() {
                 return Err(Failure::Interrupted);
