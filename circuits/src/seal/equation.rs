@@ -2,7 +2,7 @@
 
 use ark_ff::Zero;
 
-use crate::curve::{Generators, Point, multi_exponentiation};
+use crate::curve::{Generators, Point};
 use crate::field::F;
 
 /// A weighted sum of group equations. The weights must be drawn after everything in the equations is fixed.
@@ -23,11 +23,11 @@ pub struct GroupEquation {
 }
 
 impl GroupEquation {
-    /// The empty equation over `generators`.
-    pub fn new(generators: &Generators) -> Self {
+    /// The empty equation over the first `rows` row generators and the first `messages` message generators.
+    pub fn new(rows: usize, messages: usize) -> Self {
         Self {
-            rows: vec![F::zero(); generators.rows().len()],
-            messages: vec![F::zero(); generators.messages().len()],
+            rows: vec![F::zero(); rows],
+            messages: vec![F::zero(); messages],
             value: F::zero(),
             blinding: F::zero(),
             scalars: Vec::new(),
@@ -44,8 +44,8 @@ impl GroupEquation {
     /// All bases and scalars, the generators' first.
     pub fn terms(&self, generators: &Generators) -> (Vec<Point>, Vec<F>) {
         let mut bases = Vec::with_capacity(self.rows.len() + self.messages.len() + self.points.len() + 2);
-        bases.extend_from_slice(generators.rows());
-        bases.extend_from_slice(generators.messages());
+        bases.extend(generators.rows().iter().take(self.rows.len()));
+        bases.extend(generators.messages().iter().take(self.messages.len()));
         bases.extend([generators.value(), generators.blinding()]);
         bases.extend_from_slice(&self.points);
         let mut scalars = Vec::with_capacity(bases.len());
@@ -54,11 +54,5 @@ impl GroupEquation {
         scalars.extend([self.value, self.blinding]);
         scalars.extend_from_slice(&self.scalars);
         (bases, scalars)
-    }
-
-    /// Whether the sum is the identity.
-    pub fn holds(&self, generators: &Generators) -> bool {
-        let (bases, scalars) = self.terms(generators);
-        multi_exponentiation(&bases, &scalars).is_zero()
     }
 }

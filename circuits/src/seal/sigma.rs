@@ -12,7 +12,7 @@
 //! 5. `L̇(z) + e·L(0) = t`.
 //! 6. With every form `f` homogenised as `f̂ = ḟ(z) + e·f(0)`: `Σ τⁱ·(Σ â·b̂ + e·ĉ)` opens `T₀ + e·T₁` with `ϑ`.
 
-use ark_ff::{Field, Zero};
+use ark_ff::{AdditiveGroup, Field};
 
 use crate::algebra::{Algebra, ArgumentError, Check, OPENING_VALUE, Powers};
 use crate::curve::Point;
@@ -34,7 +34,7 @@ impl LinearForm {
     pub fn linear_part(&self, values: &[F]) -> F {
         self.terms
             .iter()
-            .map(|(index, coefficient)| values.get(*index).copied().unwrap_or_else(F::zero) * coefficient)
+            .map(|(index, coefficient)| values.get(*index).copied().unwrap_or(F::ZERO) * coefficient)
             .sum()
     }
 
@@ -47,6 +47,8 @@ impl LinearForm {
 /// A check `Σ a·b + linear = 0` over hidden values.
 #[derive(Clone, Debug)]
 pub struct QuadraticCheck {
+    /// Which check of the argument it is.
+    pub check: Check,
     /// Products.
     pub products: Vec<(LinearForm, LinearForm)>,
     /// Linear rest.
@@ -81,9 +83,25 @@ pub struct System {
     /// Number of hidden values.
     pub values: usize,
     /// Linear checks in order.
-    pub linear: Vec<LinearForm>,
+    pub linear: Vec<(Check, LinearForm)>,
     /// Quadratic checks in order.
     pub quadratic: Vec<QuadraticCheck>,
+}
+
+impl System {
+    /// The first check that `values` do not satisfy: the prover's self-check before it seals.
+    pub fn violated(&self, values: &[F]) -> Option<Check> {
+        let linear = self.linear.iter().find(|(_, form)| form.homogenised(values, &F::ONE) != F::ZERO);
+        let quadratic = self.quadratic.iter().find(|check| {
+            let products: F = check
+                .products
+                .iter()
+                .map(|(a, b)| a.homogenised(values, &F::ONE) * b.homogenised(values, &F::ONE))
+                .sum();
+            products + check.linear.homogenised(values, &F::ONE) != F::ZERO
+        });
+        linear.map(|(check, _)| *check).or(quadratic.map(|q| q.check))
+    }
 }
 
 /// The committed algebra: hidden values are linear forms in committed messages.
@@ -122,7 +140,7 @@ impl<'a> Committed<'a> {
         self.system.messages.push(CommittedMessage { offset, length, kind });
         self.system.values += length;
         Ok((offset..offset + length)
-            .map(|index| LinearForm { terms: vec![(index, F::ONE)], constant: F::zero() })
+            .map(|index| LinearForm { terms: vec![(index, F::ONE)], constant: F::ZERO })
             .collect())
     }
 }
@@ -163,14 +181,18 @@ impl Algebra for Committed<'_> {
 
     fn check_zero(
         &mut self,
-        _check: Check,
+        check: Check,
         products: &[(LinearForm, LinearForm)],
         linear: &LinearForm,
     ) -> Result<(), ArgumentError> {
         if products.is_empty() {
-            self.system.linear.push(linear.clone());
+            self.system.linear.push((check, linear.clone()));
         } else {
-            self.system.quadratic.push(QuadraticCheck { products: products.to_vec(), linear: linear.clone() });
+            self.system.quadratic.push(QuadraticCheck {
+                check,
+                products: products.to_vec(),
+                linear: linear.clone(),
+            });
         }
         Ok(())
     }
@@ -257,7 +279,7 @@ pub fn verify<'a>(
     absorb_responses(transcript, &proof.responses, &proof.blindings, &proof.cross_blinding);
     let z = &proof.responses;
     let mut powers = Powers::new(batching);
-    let linear: F = system.linear.iter().map(|form| powers.draw() * form.homogenised(z, &challenge)).sum();
+    let linear: F = system.linear.iter().map(|(_, form)| powers.draw() * form.homogenised(z, &challenge)).sum();
     if linear != proof.linear_mask {
         return Err(SealError::Linear);
     }

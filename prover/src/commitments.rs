@@ -1,0 +1,77 @@
+//! Pedersen commitments as the prover makes them: tables for the fixed bases, small-integer rows in parallel.
+
+use rayon::prelude::*;
+use weightproof_circuits::curve::{Generators, Point, Projective, multi_exponentiation};
+use weightproof_circuits::field::F;
+use weightproof_gpu_kernels::cpu::commit::{Workspace, blind, commit_row};
+use weightproof_gpu_kernels::cpu::fixed_base::FixedBase;
+
+use crate::progress::Progress;
+
+/// Message generators that get a table: round polynomials have at most three coefficients, layers four values.
+const TABLED: usize = 4;
+
+/// Generators with the tables that the prover uses.
+pub struct Committer<'a> {
+    /// The generators.
+    pub generators: &'a Generators,
+    blinding: FixedBase,
+    value: FixedBase,
+    messages: Vec<FixedBase>,
+}
+
+impl<'a> Committer<'a> {
+    /// Builds the tables.
+    pub fn new(generators: &'a Generators) -> Self {
+        Self {
+            generators,
+            blinding: FixedBase::new(&generators.blinding()),
+            value: FixedBase::new(&generators.value()),
+            messages: generators.messages().iter().take(TABLED).map(FixedBase::new).collect(),
+        }
+    }
+
+    /// `⟨values, M⟩ + blinding·H`.
+    pub fn message(&self, values: &[F], blinding: &F) -> Projective {
+        let mut sum = self.blinding.multiply(blinding);
+        if values.len() > TABLED {
+            return sum + multi_exponentiation(self.generators.messages(), values);
+        }
+        for (table, value) in self.messages.iter().zip(values) {
+            sum += table.multiply(value);
+        }
+        sum
+    }
+
+    /// `value·V + blinding·H`.
+    pub fn value(&self, value: &F, blinding: &F) -> Projective {
+        self.value.multiply(value) + self.blinding.multiply(blinding)
+    }
+
+    /// `blinding·H`.
+    pub fn blinding(&self, blinding: &F) -> Projective {
+        self.blinding.multiply(blinding)
+    }
+
+    /// Commits rows of `width` small integers each, in parallel; `None` when cancelled.
+    pub fn rows(
+        &self,
+        values: &[i32],
+        width: usize,
+        blindings: &[F],
+        progress: &dyn Progress,
+    ) -> Option<Vec<Point>> {
+        let rows: Option<Vec<Projective>> = values
+            .par_chunks(width)
+            .map_init(Workspace::default, |workspace, row| {
+                if progress.cancelled() {
+                    return None;
+                }
+                let sum = commit_row(self.generators.rows(), row, workspace);
+                progress.advance(1);
+                Some(sum)
+            })
+            .collect();
+        Some(blind(rows?, blindings, &self.blinding))
+    }
+}

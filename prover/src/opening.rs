@@ -1,0 +1,135 @@
+//! The proving half of `verifier::opening`.
+
+use ark_ec::scalar_mul::glv::GLVConfig;
+use ark_ec::{AffineRepr, CurveGroup};
+use ark_ff::{AdditiveGroup, Field};
+use ark_vesta::VestaConfig;
+use rayon::prelude::*;
+use weightproof_circuits::accumulate::{ProductSum, SmallSum};
+use weightproof_circuits::curve::{Generators, Point, Projective, multi_exponentiation, normalize};
+use weightproof_circuits::field::F;
+use weightproof_circuits::multilinear::eq_table;
+use weightproof_circuits::transcript::Transcript;
+use weightproof_verifier::opening::{
+    OpeningProof, OpeningStatement, absorb_response, draw_mask_challenge, draw_round_challenge,
+    draw_value_challenge,
+};
+
+use crate::argument::ProveError;
+use crate::commitments::Committer;
+use crate::entropy::Entropy;
+
+/// The combined row `v` and its blinding.
+pub struct CombinedRow {
+    /// `v`.
+    pub values: Vec<F>,
+    /// `ρ*`.
+    pub blinding: F,
+}
+
+/// Step 1: rows of small integers, each under its weight. Columns are cut into blocks that threads share.
+pub fn combine(
+    width: usize,
+    parts: &[(&[i32], usize, &[F])],
+    blindings: impl Iterator<Item = (F, F)>,
+) -> CombinedRow {
+    let block = 256.min(width);
+    let mut values = vec![F::ZERO; width];
+    values.par_chunks_mut(block).enumerate().for_each(|(index, out)| {
+        let mut sums = vec![SmallSum::default(); out.len()];
+        for (rows, row_width, weights) in parts {
+            let start = index * block;
+            if start >= *row_width {
+                continue;
+            }
+            let end = (start + out.len()).min(*row_width);
+            for (row, weight) in rows.chunks(*row_width).zip(*weights) {
+                for (sum, value) in sums.iter_mut().zip(&row[start..end]) {
+                    sum.add(weight, i64::from(*value));
+                }
+            }
+        }
+        for (out, sum) in out.iter_mut().zip(&sums) {
+            *out = sum.value();
+        }
+    });
+    CombinedRow { values, blinding: blindings.map(|(weight, blinding)| weight * blinding).sum() }
+}
+
+fn inner(a: &[F], b: &[F]) -> F {
+    let mut sum = ProductSum::default();
+    for (a, b) in a.iter().zip(b) {
+        sum.add(a, b);
+    }
+    sum.value()
+}
+
+/// `⟨scalars, bases⟩`, in two halves side by side.
+fn commit(bases: &[Point], scalars: &[F]) -> Projective {
+    let middle = scalars.len() / 2;
+    let (low, high) = rayon::join(
+        || multi_exponentiation(&bases[..middle], &scalars[..middle]),
+        || multi_exponentiation(&bases[middle..], &scalars[middle..]),
+    );
+    low + high
+}
+
+/// `G_lo + u·G_hi`.
+fn fold_bases(bases: &[Point], challenge: &F) -> Vec<Point> {
+    let (low, high) = bases.split_at(bases.len() / 2);
+    let folded: Vec<Projective> = low
+        .par_iter()
+        .with_min_len(16)
+        .zip(high)
+        .map(|(low, high)| VestaConfig::glv_mul_projective(high.into_group(), *challenge) + low)
+        .collect();
+    normalize(&folded)
+}
+
+/// Steps 2–4. `value_blinding` opens the sealed commitment `Y`.
+pub fn prove(
+    transcript: &mut Transcript,
+    statement: OpeningStatement<'_>,
+    row: CombinedRow,
+    value_blinding: F,
+    generators: &Generators,
+    committer: &Committer<'_>,
+    entropy: &mut Entropy,
+) -> Result<OpeningProof, ProveError> {
+    let mut weights = eq_table(statement.columns());
+    let mut vector = row.values;
+    let mut bases = generators.rows()[..vector.len()].to_vec();
+    let value_challenge = draw_value_challenge(transcript, &statement.public_share);
+    let mut blinding = row.blinding + value_challenge * value_blinding;
+    let mut rounds = Vec::new();
+    while vector.len() > 1 {
+        let half = vector.len() / 2;
+        let (left_blinding, right_blinding) = (entropy.scalar(), entropy.scalar());
+        let cross = |values: &[F], bases: &[Point], weights: &[F], blinding: &F| {
+            let value = inner(values, weights) * value_challenge;
+            (commit(bases, values) + committer.value(&value, blinding)).into_affine()
+        };
+        let left = cross(&vector[..half], &bases[half..], &weights[half..], &left_blinding);
+        let right = cross(&vector[half..], &bases[..half], &weights[..half], &right_blinding);
+        let challenge = draw_round_challenge(transcript, &left, &right);
+        let inverse = challenge.inverse().ok_or(ProveError::ZeroChallenge)?;
+        let fold = |array: &[F], factor: &F| -> Vec<F> {
+            let (low, high) = array.split_at(half);
+            low.iter().zip(high).map(|(l, h)| *l + *factor * h).collect()
+        };
+        vector = fold(&vector, &inverse);
+        weights = fold(&weights, &challenge);
+        bases = fold_bases(&bases, &challenge);
+        blinding += challenge * left_blinding + inverse * right_blinding;
+        rounds.push((left, right));
+    }
+    let (mask, mask_blinding) = (entropy.scalar(), entropy.scalar());
+    let mask_point = (bases[0] * mask
+        + committer.value(&(mask * weights[0] * value_challenge), &mask_blinding))
+    .into_affine();
+    let challenge = draw_mask_challenge(transcript, &mask_point);
+    let response = mask + challenge * vector[0];
+    let response_blinding = mask_blinding + challenge * blinding;
+    absorb_response(transcript, &response, &response_blinding);
+    Ok(OpeningProof { rounds, mask: mask_point, response, blinding: response_blinding })
+}

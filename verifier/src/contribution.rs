@@ -1,0 +1,265 @@
+//! The contribution file, to the byte (specs/encoding.md).
+//!
+//! `"WPF1" ‖ program ‖ update ‖ statement ‖ proof`, the first three as byte strings (varint length, then the bytes), the
+//! proof to the end. The proof's lists carry no lengths where the program fixes them.
+
+use weightproof_circuits::argument::outline;
+use weightproof_circuits::curve::{Point, point_from_bytes, point_to_bytes};
+use weightproof_circuits::encoding::{DecodeError, Reader, Writer};
+use weightproof_circuits::error::ErrorCode;
+use weightproof_circuits::field::{F, from_bytes, to_bytes};
+use weightproof_circuits::layout::Layout;
+use weightproof_circuits::merkle::MultiProof;
+use weightproof_circuits::parameters::Parameters;
+use weightproof_circuits::program::{Program, ProgramDecodeError};
+use weightproof_circuits::seal::sigma::SigmaProof;
+use weightproof_circuits::statement::Statement;
+
+use crate::opening::OpeningProof;
+use crate::threads;
+
+/// First bytes of every contribution file.
+pub const MAGIC: [u8; 4] = *b"WPF1";
+/// Longest program encoding.
+pub const MAXIMUM_PROGRAM: usize = 1 << 16;
+/// Longest update encoding.
+pub const MAXIMUM_UPDATE: usize = 1 << 32;
+/// Longest statement encoding.
+pub const MAXIMUM_STATEMENT: usize = 1 << 10;
+
+/// A decoded contribution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contribution {
+    /// The program.
+    pub program: Program,
+    /// The update `U`.
+    pub update: Parameters,
+    /// What the proof is about.
+    pub statement: Statement,
+    /// The proof, still encoded: its shape depends on the chosen rows.
+    pub proof: Vec<u8>,
+}
+
+/// A decoded proof.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// Rows of the witness matrix.
+    pub witness_rows: Vec<Point>,
+    /// Dataset rows in use, by ascending index.
+    pub dataset_rows: Vec<Point>,
+    /// That they are in the dataset.
+    pub membership: MultiProof,
+    /// Commitments of the sealed messages, in order.
+    pub messages: Vec<Point>,
+    /// The Σ-protocol.
+    pub seal: SigmaProof,
+    /// The opening.
+    pub opening: OpeningProof,
+}
+
+impl Contribution {
+    /// The canonical bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let update = self.update.encode();
+        let mut writer = Writer::with_capacity(update.len() + self.proof.len() + 4096);
+        writer.raw(&MAGIC);
+        writer.bytes(&self.program.encode());
+        writer.bytes(&update);
+        writer.bytes(&self.statement.encode());
+        writer.raw(&self.proof);
+        writer.into_bytes()
+    }
+
+    /// Reads a contribution; the proof stays encoded.
+    ///
+    /// # Errors
+    /// `E101` … `E106`, and `E105` for another file version.
+    pub fn decode(bytes: &[u8]) -> Result<Self, ContributionError> {
+        let mut reader = Reader::new(bytes);
+        let magic: [u8; 4] = reader.array("file header")?;
+        if magic != MAGIC {
+            let code = if magic[..3] == MAGIC[..3] { ErrorCode::E105 } else { ErrorCode::E101 };
+            let expected = "WPF1".to_string();
+            return Err(reader.error(code, "file header", expected, format!("{magic:02x?}")).into());
+        }
+        let program_bytes = reader.bytes("program", MAXIMUM_PROGRAM)?;
+        let program = Program::decode(program_bytes)?;
+        let update = reader.bytes("update", MAXIMUM_UPDATE)?;
+        let statement = reader.bytes("statement", MAXIMUM_STATEMENT)?;
+        let statement = Statement::decode(statement)?;
+        let proof = reader.raw("proof", reader.remaining())?.to_vec();
+        reader.finish()?;
+        let update = Parameters::decode(update, &program)?;
+        Ok(Self { program, update, statement, proof })
+    }
+}
+
+/// Why a contribution file cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ContributionError {
+    /// The bytes are not a canonical encoding.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// The program is not valid.
+    #[error(transparent)]
+    Program(#[from] ProgramDecodeError),
+}
+
+impl ContributionError {
+    /// The code of `security.md`.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Decode(error) => error.code,
+            Self::Program(error) => error.code(),
+        }
+    }
+}
+
+/// Counts that a proof's encoding follows.
+#[derive(Clone, Debug)]
+pub struct ProofShape {
+    /// Rows of the witness matrix.
+    pub witness_rows: usize,
+    /// Distinct dataset rows.
+    pub dataset_rows: usize,
+    /// Hashes of the multiproof.
+    pub membership: usize,
+    /// Length of every message.
+    pub messages: Vec<usize>,
+    /// Rounds of the opening.
+    pub rounds: usize,
+}
+
+impl ProofShape {
+    /// The shape for a program and the rows that the beacon chose.
+    pub fn new(layout: &Layout, program: &Program, dataset_rows: usize, membership: usize) -> Self {
+        Self {
+            witness_rows: 1 << layout.matrix_row_variables(),
+            dataset_rows,
+            membership,
+            messages: outline(layout, program).unwrap_or_default(),
+            rounds: layout.column_variables,
+        }
+    }
+
+    /// Bytes of a proof.
+    pub fn bytes(&self) -> usize {
+        let values: usize = self.messages.iter().sum();
+        let points = self.witness_rows + self.dataset_rows + 2 * self.messages.len() + 2 + 2 * self.rounds + 1;
+        let scalars = 1 + values + self.messages.len() + 1 + 2;
+        let mut length = Writer::new();
+        length.varint(self.membership as u64);
+        32 * (points + scalars + self.membership) + length.len()
+    }
+}
+
+impl Proof {
+    /// The canonical bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        let points = |writer: &mut Writer, points: &[Point]| {
+            points.iter().for_each(|p| writer.raw(&point_to_bytes(p)));
+        };
+        points(&mut writer, &self.witness_rows);
+        points(&mut writer, &self.dataset_rows);
+        self.membership.write(&mut writer);
+        points(&mut writer, &self.messages);
+        points(&mut writer, &self.seal.masks);
+        points(&mut writer, &self.seal.cross_terms);
+        let scalar = |writer: &mut Writer, value: &F| writer.raw(&to_bytes(value));
+        scalar(&mut writer, &self.seal.linear_mask);
+        self.seal.responses.iter().for_each(|z| scalar(&mut writer, z));
+        self.seal.blindings.iter().for_each(|z| scalar(&mut writer, z));
+        scalar(&mut writer, &self.seal.cross_blinding);
+        for (left, right) in &self.opening.rounds {
+            points(&mut writer, &[*left, *right]);
+        }
+        points(&mut writer, &[self.opening.mask]);
+        scalar(&mut writer, &self.opening.response);
+        scalar(&mut writer, &self.opening.blinding);
+        writer.into_bytes()
+    }
+
+    /// Reads a proof of the given shape. Its length is checked before anything is decoded or allocated.
+    ///
+    /// # Errors
+    /// `E102` or `E106` for a wrong length, `E101` for a scalar that is not reduced, `E104` for a bad point.
+    pub fn decode(bytes: &[u8], shape: &ProofShape) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let expected = shape.bytes();
+        if bytes.len() != expected {
+            let code = if bytes.len() > expected { ErrorCode::E102 } else { ErrorCode::E106 };
+            return Err(reader.error(
+                code,
+                "proof",
+                format!("{expected} bytes for this program"),
+                bytes.len().to_string(),
+            ));
+        }
+        let witness_rows = points(&mut reader, "witness row", shape.witness_rows)?;
+        let dataset_rows = points(&mut reader, "dataset row", shape.dataset_rows)?;
+        let membership = MultiProof::read(&mut reader, shape.membership)?;
+        let count = shape.messages.len();
+        let messages = points(&mut reader, "message", count)?;
+        let masks = points(&mut reader, "mask", count)?;
+        let cross_terms = [point(&mut reader, "cross term")?, point(&mut reader, "cross term")?];
+        let linear_mask = scalar(&mut reader, "linear mask")?;
+        let values = shape.messages.iter().sum();
+        let responses = scalars(&mut reader, "response", values)?;
+        let blindings = scalars(&mut reader, "blinding", count)?;
+        let cross_blinding = scalar(&mut reader, "cross blinding")?;
+        let seal = SigmaProof { masks, cross_terms, linear_mask, responses, blindings, cross_blinding };
+        let halves = points(&mut reader, "opening round", 2 * shape.rounds)?;
+        let rounds = halves.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
+        let mask = point(&mut reader, "opening mask")?;
+        let response = scalar(&mut reader, "opening response")?;
+        let blinding = scalar(&mut reader, "opening blinding")?;
+        reader.finish()?;
+        let opening = OpeningProof { rounds, mask, response, blinding };
+        Ok(Self { witness_rows, dataset_rows, membership, messages, seal, opening })
+    }
+}
+
+fn bad_point(reader: &Reader<'_>, what: &'static str) -> DecodeError {
+    reader.error(
+        ErrorCode::E104,
+        what,
+        "the canonical encoding of a point of Vesta".to_string(),
+        "other bytes".to_string(),
+    )
+}
+
+fn points(reader: &mut Reader<'_>, what: &'static str, count: usize) -> Result<Vec<Point>, DecodeError> {
+    let bytes = reader.raw(what, 32 * count)?;
+    let encodings: Vec<[u8; 32]> = bytes
+        .chunks_exact(32)
+        .map(|chunk| {
+            let mut encoding = [0u8; 32];
+            encoding.copy_from_slice(chunk);
+            encoding
+        })
+        .collect();
+    let decoded: Option<Vec<Point>> = threads::map(&encodings, point_from_bytes).into_iter().collect();
+    decoded.ok_or_else(|| bad_point(reader, what))
+}
+
+fn point(reader: &mut Reader<'_>, what: &'static str) -> Result<Point, DecodeError> {
+    let bytes: [u8; 32] = reader.array(what)?;
+    point_from_bytes(&bytes).ok_or_else(|| bad_point(reader, what))
+}
+
+fn scalar(reader: &mut Reader<'_>, what: &'static str) -> Result<F, DecodeError> {
+    let bytes: [u8; 32] = reader.array(what)?;
+    from_bytes(&bytes).ok_or_else(|| {
+        reader.error(
+            ErrorCode::E101,
+            what,
+            "an integer below the field's modulus".to_string(),
+            "a larger one".to_string(),
+        )
+    })
+}
+
+fn scalars(reader: &mut Reader<'_>, what: &'static str, count: usize) -> Result<Vec<F>, DecodeError> {
+    (0..count).map(|_| scalar(reader, what)).collect()
+}
