@@ -5,14 +5,28 @@ use crate::failure::Failure;
 use crate::locations;
 use crate::output::hex;
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
 use weightproof_circuits::batches::{BatchSeed, indices};
+use weightproof_circuits::curve::Generators;
+use weightproof_circuits::error::ErrorCode;
+use weightproof_circuits::layout::Layout;
 use weightproof_circuits::parameters::Parameters;
 use weightproof_circuits::program::Program;
 use weightproof_circuits::statement::{MODE_OPEN, MODE_PRIVATE, SEAL_HALO2, SEAL_SIGMA, Statement};
+use weightproof_prover::argument::ProveError;
 use weightproof_prover::data::{Examples, Share};
 use weightproof_prover::float::{self, FloatError, FloatModel};
+use weightproof_prover::progress::Progress;
 use weightproof_prover::trainer::{self, TrainError};
+use weightproof_prover::{
+    CommittedDataset, Committer, ContributeError, DatasetError, Job, contribute, derive_generators,
+    generators,
+};
+use weightproof_verifier::{Contribution, VerifyError, generator_counts, verify_with};
+use zeroize::Zeroizing;
 
 pub use weightproof_prover::trainer::Quality;
 
@@ -73,19 +87,26 @@ fn training(error: TrainError) -> Failure {
 /// Training rows under commitment, with their secrets.
 #[derive(Debug)]
 pub struct Dataset {
-    root: [u8; 32],
-    rows: usize,
+    committed: CommittedDataset,
+    hedge: Zeroizing<[u8; 32]>,
 }
 
 impl Dataset {
+    fn new(committed: CommittedDataset) -> Dataset {
+        // Blindings drawn later stay secret even if the system's randomness fails, as long as this file's do.
+        let secret = committed.to_secret_bytes();
+        let digest = Sha256::new().chain_update(b"weightproof hedge v1").chain_update(&*secret).finalize();
+        Dataset { committed, hedge: Zeroizing::new(digest.into()) }
+    }
+
     /// The public commitment.
     pub fn root(&self) -> [u8; 32] {
-        self.root
+        self.committed.root()
     }
 
     /// Rows, labels and blindings: for one file that its owner alone may read.
-    pub fn secret_bytes(&self) -> zeroize::Zeroizing<Vec<u8>> {
-        zeroize::Zeroizing::new(Vec::new())
+    pub fn secret_bytes(&self) -> Zeroizing<Vec<u8>> {
+        self.committed.to_secret_bytes()
     }
 }
 
@@ -123,18 +144,37 @@ pub struct Made {
     pub stages: BTreeMap<String, f64>,
 }
 
+/// The name of the generators in the cache; another derivation needs another name.
+const CACHED_GENERATORS: &str = "generators-v1";
+
+/// At least `rows` row and `messages` message generators, from the cache or derived and then cached.
+fn generators(rows: usize, messages: usize, bars: &Bars) -> Arc<Generators> {
+    bars.begin("generators", 0);
+    let cache = Cache::new(locations::cache());
+    let cached = cache.load(CACHED_GENERATORS).and_then(|bytes| generators::from_bytes(&bytes));
+    let (found_rows, found_messages) =
+        cached.as_ref().map_or((0, 0), |found| (found.rows().len(), found.messages().len()));
+    if let Some(found) = cached.filter(|_| found_rows >= rows && found_messages >= messages) {
+        return Arc::new(found);
+    }
+    // The larger of both sizes: programs that alternate do not displace each other's.
+    let derived = derive_generators(rows.max(found_rows), messages.max(found_messages));
+    cache.store(CACHED_GENERATORS, &generators::to_bytes(&derived));
+    Arc::new(derived)
+}
+
 /// The prover with its generators.
-#[derive(Debug)]
-pub struct Proving {}
+pub struct Proving {
+    generators: Arc<Generators>,
+    layout: Layout,
+}
 
 impl Proving {
-    /// Gets the generators that `program` needs, from the cache on disk or by deriving them.
-    ///
-    /// # Errors
-    /// [`Failure::Interrupted`].
-    pub fn open(program: &Program, bars: &Bars) -> Result<Proving, Failure> {
-        let _ = (program, bars);
-        Ok(Proving {})
+    /// Gets the generators that `program` needs, from the cache on disk or by deriving them (seconds, once).
+    pub fn open(program: &Program, bars: &Bars) -> Proving {
+        let layout = Layout::new(program);
+        let (rows, messages) = generator_counts(&layout, program);
+        Proving { generators: generators(rows, messages, bars), layout }
     }
 
     /// Commits to the training rows.
@@ -142,17 +182,20 @@ impl Proving {
     /// # Errors
     /// [`Failure::Interrupted`], [`Failure::Proof`].
     pub fn commit(&self, examples: &Examples, bars: &Bars) -> Result<Dataset, Failure> {
-        let _ = (bars, examples.rows());
-        Err(unavailable())
+        let committer = Committer::new(&self.generators);
+        match CommittedDataset::commit(examples.clone(), &self.layout, &committer, &[], bars) {
+            Ok(committed) => Ok(Dataset::new(committed)),
+            Err(DatasetError::Cancelled) => Err(Failure::Interrupted),
+            Err(error) => Err(Failure::Proof(error.to_string())),
+        }
     }
 
     /// Reads what [`Dataset::secret_bytes`] gave.
     ///
     /// # Errors
-    /// In words.
-    pub fn restore(&self, secret: &[u8]) -> Result<Dataset, String> {
-        let _ = secret;
-        Err(unavailable().to_string())
+    /// [`DatasetError`].
+    pub fn restore(&self, secret: &[u8]) -> Result<Dataset, DatasetError> {
+        CommittedDataset::from_secret_bytes(secret).map(Dataset::new)
     }
 
     /// Trains and proves.
@@ -160,13 +203,37 @@ impl Proving {
     /// # Errors
     /// [`Failure::Range`] when training leaves its range, [`Failure::Interrupted`], [`Failure::Proof`].
     pub fn contribute(&self, request: &Request<'_>, bars: &Bars) -> Result<Made, Failure> {
-        let _ = (request, bars);
-        Err(unavailable())
+        let job = Job {
+            program: request.program,
+            base: request.base,
+            model_version: request.model_version,
+            dataset: &request.dataset.committed,
+            space: [0; 32],
+            round: 0,
+            beacon: request.beacon,
+            contributor: request.contributor,
+            payout: Vec::new(),
+            secret: &*request.dataset.hedge,
+        };
+        let made =
+            contribute(&job, &Committer::new(&self.generators), bars).map_err(|error| match error {
+                ContributeError::Train(error) => training(error),
+                ContributeError::Prove(ProveError::Cancelled) => Failure::Interrupted,
+                error => Failure::Proof(error.to_string()),
+            })?;
+        let mut stages = BTreeMap::new();
+        for (stage, seconds) in &made.stages {
+            *stages.entry((*stage).to_owned()).or_insert(0.0) += seconds;
+        }
+        Ok(Made {
+            bytes: made.bytes,
+            first_loss: made.steps.first().map_or(0.0, |step| step.loss),
+            last_loss: made.steps.last().map_or(0.0, |step| step.loss),
+            train_seconds: made.train_seconds,
+            prove_seconds: made.prove_seconds,
+            stages,
+        })
     }
-}
-
-fn unavailable() -> Failure {
-    Failure::Proof("expected a build with the prover, found one without; build it with the prover".to_owned())
 }
 
 /// A statement as JSON shows it, field by field; digests, keys and accounts are hexadecimal.
@@ -257,30 +324,65 @@ pub struct Refusal {
 }
 
 /// The separate verifier with its generators.
-#[derive(Debug)]
 pub struct Verifying<'a> {
     bars: &'a Bars,
+    generators: Arc<Generators>,
 }
 
 impl<'a> Verifying<'a> {
-    /// A verifier that gets its generators when the first program is known.
+    /// A verifier that gets its generators when a proof needs them.
     pub fn new(bars: &'a Bars) -> Verifying<'a> {
-        Verifying { bars }
+        Verifying { bars, generators: Arc::new(Generators::from_parts(Vec::new(), Vec::new())) }
     }
 
-    /// Verifies a contribution file against the model that it must start from.
+    /// A verifier that shares the prover's generators, which are public constants.
+    pub fn beside(proving: &Proving, bars: &'a Bars) -> Verifying<'a> {
+        Verifying { bars, generators: Arc::clone(&proving.generators) }
+    }
+
+    /// Verifies a contribution file against the model that it must start from: its integers, its version, and the
+    /// `weight_bits` that its integers are scaled by.
     ///
     /// # Errors
     /// [`Refusal`] with a stable code.
     pub fn verify(
-        &self,
+        &mut self,
         bytes: &[u8],
         base: &Parameters,
         version: u64,
         weight_bits: u32,
     ) -> Result<Checked, Box<Refusal>> {
-        let _ = (self.bars, base, version, weight_bits);
-        Err(Box::new(refusal(bytes)))
+        let refused = |code: ErrorCode, message: String| {
+            let statement = Contribution::decode(bytes).ok().map(|read| StatementView::from(&read.statement));
+            Box::new(refusal(code, &message, statement))
+        };
+        let mut clock = Instant::now();
+        let mut verified = verify_with(bytes, base, &self.generators);
+        // Everything cheap has been checked by now, so nobody is made to derive generators for nothing.
+        if let Err(VerifyError::Generators { expected_rows, expected_messages, .. }) = verified {
+            self.generators = generators(expected_rows, expected_messages, self.bars);
+            self.bars.begin("verify", 0);
+            clock = Instant::now();
+            verified = verify_with(bytes, base, &self.generators);
+        }
+        let seconds = clock.elapsed().as_secs_f64();
+        let verified = verified.map_err(|error| refused(error.code(), error.to_string()))?;
+        let (statement, program) = (verified.get(), verified.program());
+        if statement.model_version != version {
+            let found = statement.model_version;
+            let text =
+                format!("expected a contribution to model version {version}, found one to version {found}");
+            return Err(refused(ErrorCode::E203, text));
+        }
+        if program.weight_bits() != weight_bits {
+            let found = program.weight_bits();
+            let text =
+                format!("expected a program with the model's weight_bits {weight_bits}, found {found}");
+            return Err(refused(ErrorCode::E201, text));
+        }
+        let next = verified.apply(base).map_err(|error| refused(ErrorCode::E201, error.to_string()))?;
+        let proof_bytes = verified.proof_bytes() as u64;
+        Ok(Checked { statement: StatementView::from(statement), next, proof_bytes, seconds })
     }
 }
 
@@ -300,14 +402,25 @@ pub struct Inspected {
 /// Reads a contribution file without verifying it.
 ///
 /// # Errors
-/// [`Refusal`] when it cannot be decoded.
+/// [`Refusal`] when it cannot be decoded or is of another version.
 pub fn inspect(bytes: &[u8]) -> Result<Inspected, Box<Refusal>> {
-    Err(Box::new(refusal(bytes)))
+    let read = Contribution::decode(bytes)
+        .map_err(|error| Box::new(refusal(error.code(), &error.to_string(), None)))?;
+    let statement = StatementView::from(&read.statement);
+    Ok(Inspected {
+        statement,
+        proof_bytes: (read.statement.encode().len() + read.proof.len()) as u64,
+        update_bytes: read.update.encode().len() as u64,
+        program: read.program,
+    })
 }
 
-fn refusal(_bytes: &[u8]) -> Refusal {
-    let message = "expected a contribution, found other bytes".to_owned();
-    Refusal { code: "E101".to_owned(), message, newer: false, statement: None }
+/// A code is shown once: messages of the verifier begin with theirs.
+fn refusal(code: ErrorCode, message: &str, statement: Option<StatementView>) -> Refusal {
+    let message =
+        message.strip_prefix(code.as_str()).map_or(message, |rest| rest.trim_start_matches([':', ' ']));
+    let newer = code == ErrorCode::E105;
+    Refusal { code: code.as_str().to_owned(), message: message.to_owned(), newer, statement }
 }
 
 /// What decides a local contribution's batches, beside its base model and program.

@@ -13,6 +13,7 @@ pub mod data;
 pub mod dataset;
 pub mod entropy;
 pub mod float;
+pub mod generators;
 pub mod model_file;
 pub mod opening;
 pub mod progress;
