@@ -28,26 +28,17 @@ use weightproof_prover::{
 use weightproof_verifier::{Contribution, VerifyError, generator_counts, verify_with};
 use zeroize::Zeroizing;
 
+pub use weightproof_prover::estimate::Estimate;
 pub use weightproof_prover::trainer::Quality;
 
-/// What one contribution is expected to cost.
-#[derive(Clone, Copy, Debug)]
-pub struct Cost {
-    /// Peak memory.
-    pub memory_bytes: u64,
-    /// Training and proving on this machine.
-    pub seconds: f64,
-    /// The proof without the update.
-    pub proof_bytes: u64,
+/// Estimates a contribution of `program` on a data set of `rows` rows, on this machine's cores.
+pub fn estimate(program: &Program, rows: usize) -> Estimate {
+    weightproof_prover::estimate::estimate(program, rows, cores())
 }
 
-/// Estimates a contribution of `program` on a data set of `rows` rows.
-pub fn estimate(program: &Program, rows: usize) -> Cost {
-    // By the cost model of the protocol's design until the prover measures its own.
-    let activations: usize = program.layers()[1..].iter().sum::<usize>() * program.steps() * program.batch();
-    let entries = (10 * activations) as u64;
-    let memory_bytes = 96 * entries + 48 * program.parameter_count() as u64 + 64 * rows as u64;
-    Cost { memory_bytes, seconds: entries as f64 * 5e-7, proof_bytes: 90 << 10 }
+/// Cores that this process may use.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// The exact outputs of a model on rows of features, at scale `2^activation_bits`.

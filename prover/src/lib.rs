@@ -12,6 +12,7 @@ pub mod contribute;
 pub mod data;
 pub mod dataset;
 pub mod entropy;
+pub mod estimate;
 pub mod float;
 pub mod generators;
 pub mod model_file;
