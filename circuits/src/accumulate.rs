@@ -3,8 +3,8 @@
 //! Field elements are used through their Montgomery limbs: `raw = value·2^256 mod p`. A sum of `raw·integer` is the raw
 //! form of the sum, and a sum of `raw·raw` needs one Montgomery reduction.
 
-use ark_ff::{AdditiveGroup, BigInt, MontConfig};
 use crate::field::F;
+use ark_ff::{AdditiveGroup, BigInt, MontConfig};
 
 type Config = ark_vesta::FrConfig;
 

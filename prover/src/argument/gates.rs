@@ -109,12 +109,9 @@ pub fn prove(
             field_array(witness.tensor(Tensor::Probability)),
         ];
         let total = power_of_two(layout.label_variables());
-        let terms =
-            vec![(hot_coefficient, vec![0, 1, 2]), (division_coefficient * total, vec![3, 4, 5])];
+        let terms = vec![(hot_coefficient, vec![0, 1, 2]), (division_coefficient * total, vec![3, 4, 5])];
         let claim: F = (0..arrays[0].len())
-            .map(|y| {
-                terms.iter().map(|(c, f)| f.iter().fold(*c, |p, i| p * arrays[*i][y])).sum::<F>()
-            })
+            .map(|y| terms.iter().map(|(c, f)| f.iter().fold(*c, |p, i| p * arrays[*i][y])).sum::<F>())
             .sum();
         let instance = ProductInstance::new(
             arrays,
@@ -124,8 +121,7 @@ pub fn prove(
         );
         instances.push((claim * inverse_power_of_two(variables), instance));
     }
-    let challenges =
-        sumcheck::prove(channel, "gates", &vec![one_half(); rounds], 3, &mut instances)?;
+    let challenges = sumcheck::prove(channel, "gates", &vec![one_half(); rounds], 3, &mut instances)?;
     let message = answer(witness, queries(layout, &challenges), claims);
     channel.send("gate factors", message);
     Ok(())
