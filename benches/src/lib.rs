@@ -1,6 +1,6 @@
 //! The bench programs, and one measured contribution of each.
 //!
-//! `cargo run --release -p weightproof-benches --bin results` prints the results page's tables; the criterion benches
+//! `cargo run --release -p weightproof-benches --example results` prints the results page's tables; the criterion benches
 //! time single pieces.
 
 use std::time::Instant;
@@ -29,7 +29,15 @@ pub struct Case {
     pub rows: usize,
 }
 
-fn case(name: &'static str, description: &'static str, layers: &[usize], rate: &str, batch: usize, steps: usize, rows: usize) -> Case {
+fn case(
+    name: &'static str,
+    description: &'static str,
+    layers: &[usize],
+    rate: &str,
+    batch: usize,
+    steps: usize,
+    rows: usize,
+) -> Case {
     let text = format!(
         "[model]\nlayers = {layers:?}\nactivation = \"relu\"\nloss = \"softmax-cross-entropy\"\n[arithmetic]\n\
          activation_bits = 8\nerror_bits = 10\n[optimizer]\nlearning_rate = {rate}\n[contribution]\nsteps = {steps}\nbatch = {batch}\n"
@@ -137,12 +145,14 @@ pub fn measure(case: &Case) -> Measured {
         .unwrap_or_else(|error| panic!("{}: {error}", case.name));
     let (x, y) = gather(&dataset, &chosen);
     let (x, y) = (float::dequantize(program, &x), float::targets(program, &y));
-    let start = FloatModel::from_parameters(program, &base).unwrap_or_else(|error| panic!("{}: {error}", case.name));
+    let start =
+        FloatModel::from_parameters(program, &base).unwrap_or_else(|error| panic!("{}: {error}", case.name));
     // Fast steps are repeated until the clock can tell them apart.
     let mut repeats = 0u32;
     let clock = Instant::now();
     while repeats < 3 || clock.elapsed().as_secs_f64() < 0.2 {
-        let model = float::train(program, &start, &x, &y).unwrap_or_else(|error| panic!("{}: {error}", case.name));
+        let model =
+            float::train(program, &start, &x, &y).unwrap_or_else(|error| panic!("{}: {error}", case.name));
         std::hint::black_box(&model);
         repeats += 1;
     }

@@ -28,7 +28,8 @@ fn main() {
             m.generators_seconds,
             m.dataset_seconds,
         );
-        let stages: Vec<String> = m.stages.iter().map(|(name, seconds)| format!("{name} {seconds:.3}")).collect();
+        let stages: Vec<String> =
+            m.stages.iter().map(|(name, seconds)| format!("{name} {seconds:.3}")).collect();
         println!("  stages: {}", stages.join(", "));
         return;
     }
