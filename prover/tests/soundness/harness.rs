@@ -206,16 +206,21 @@ impl Cheat {
     pub fn prove_tampered(&self, tamper: Tamper<'_>) -> Sent {
         prove_split(self, self, tamper)
     }
+
+    /// The messages under another transcript than the case's.
+    pub fn prove_under(&self, transcript: Transcript) -> Sent {
+        prove_all(self, self, transcript, &mut |_| {})
+    }
 }
 
 /// Proves relations, products and weights over one witness and the rest over another.
 pub fn prove_split(first: &Cheat, second: &Cheat, tamper: Tamper<'_>) -> Sent {
-    let mut channel = TamperChannel {
-        transcript: first.case.transcript(),
-        sent: Sent::default(),
-        challenges: Vec::new(),
-        tamper,
-    };
+    prove_all(first, second, first.case.transcript(), tamper)
+}
+
+fn prove_all(first: &Cheat, second: &Cheat, transcript: Transcript, tamper: Tamper<'_>) -> Sent {
+    let mut channel =
+        TamperChannel { transcript, sent: Sent::default(), challenges: Vec::new(), tamper };
     let (witness, later) = (first.witness(), second.witness());
     let mut claims = Vec::new();
     let relation = relations::prove(&witness, &mut channel, &mut claims);

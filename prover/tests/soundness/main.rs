@@ -13,4 +13,6 @@
 mod common;
 mod forge;
 mod harness;
+mod messages;
+mod transcript;
 mod witness;
