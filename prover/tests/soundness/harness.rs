@@ -12,7 +12,7 @@ use weightproof_circuits::parameters::Parameters;
 use weightproof_circuits::program::Program;
 use weightproof_circuits::transcript::Transcript;
 use weightproof_prover::argument::{
-    Channel, Witness, gates, lookup, products, reduction, relations, weights,
+    Channel, ProvedClaim, Witness, gates, lookup, products, reduction, relations, weights,
 };
 use weightproof_prover::progress::Silent;
 
@@ -33,8 +33,12 @@ pub struct Case {
 
 impl Case {
     fn new(program: Program, seed: u64) -> Self {
-        let layout = Layout::new(&program);
         let base = Parameters::initial(&program, [seed as u8; 32]);
+        Self::with_base(program, base, seed)
+    }
+
+    fn with_base(program: Program, base: Parameters, seed: u64) -> Self {
+        let layout = Layout::new(&program);
         let (x, y) = common::batches(&program, seed);
         let exponential = exp_table(program.activation_bits());
         let source = Source {
@@ -145,6 +149,18 @@ pub fn linear() -> &'static Case {
     })
 }
 
+/// A case whose last layer starts from zero, so that all logits of the first step tie.
+pub fn tied() -> &'static Case {
+    static CASE: OnceLock<Case> = OnceLock::new();
+    CASE.get_or_init(|| {
+        let program = common::program("[3, 5, 3]", "relu", "softmax-cross-entropy", 2, 3, "0.0");
+        let mut base = Parameters::initial(&program, [13; 32]);
+        base.layers[1].weights.fill(0);
+        base.layers[1].biases.fill(0);
+        Case::with_base(program, base, 13)
+    })
+}
+
 /// What a malicious prover commits to and proves with.
 #[derive(Clone)]
 pub struct Cheat {
@@ -207,6 +223,14 @@ impl Cheat {
         prove_split(self, self, tamper)
     }
 
+    /// The messages of the pieces before the lookup.
+    pub fn prove_without_lookup(&self) -> Sent {
+        let mut honest = |_: &mut Outgoing<'_>| {};
+        let mut channel = TamperChannel::new(self.case.transcript(), &mut honest);
+        prove_arithmetic(&self.witness(), &self.witness(), &mut channel);
+        channel.sent
+    }
+
     /// The messages under another transcript than the case's.
     pub fn prove_under(&self, transcript: Transcript) -> Sent {
         prove_all(self, self, transcript, &mut |_| {})
@@ -219,17 +243,26 @@ pub fn prove_split(first: &Cheat, second: &Cheat, tamper: Tamper<'_>) -> Sent {
 }
 
 fn prove_all(first: &Cheat, second: &Cheat, transcript: Transcript, tamper: Tamper<'_>) -> Sent {
-    let mut channel =
-        TamperChannel { transcript, sent: Sent::default(), challenges: Vec::new(), tamper };
-    let (witness, later) = (first.witness(), second.witness());
-    let mut claims = Vec::new();
-    let relation = relations::prove(&witness, &mut channel, &mut claims);
-    let product = products::prove(&witness, &mut channel, &relation, &mut claims).expect("products");
-    weights::prove(&witness, &mut channel, &relation, &product, &mut claims).expect("weights");
-    gates::prove(&later, &mut channel, &relation, &mut claims).expect("gates");
+    let mut channel = TamperChannel::new(transcript, tamper);
+    let later = second.witness();
+    let mut claims = prove_arithmetic(&first.witness(), &later, &mut channel);
     lookup::prove(&later, &mut channel, &mut claims, &Silent).expect("lookups");
     reduction::prove(&later, &mut channel, &claims).expect("reduction");
     channel.sent
+}
+
+/// Relations, products and weights over one witness, gates over another.
+fn prove_arithmetic(
+    witness: &Witness<'_>,
+    later: &Witness<'_>,
+    channel: &mut TamperChannel<'_>,
+) -> Vec<ProvedClaim> {
+    let mut claims = Vec::new();
+    let relation = relations::prove(witness, channel, &mut claims);
+    let product = products::prove(witness, channel, &relation, &mut claims).expect("products");
+    weights::prove(witness, channel, &relation, &product, &mut claims).expect("weights");
+    gates::prove(later, channel, &relation, &mut claims).expect("gates");
+    claims
 }
 
 /// A finished transcript.
@@ -274,6 +307,12 @@ struct TamperChannel<'a> {
     sent: Sent,
     challenges: Vec<(&'static str, F)>,
     tamper: Tamper<'a>,
+}
+
+impl<'a> TamperChannel<'a> {
+    fn new(transcript: Transcript, tamper: Tamper<'a>) -> Self {
+        Self { transcript, sent: Sent::default(), challenges: Vec::new(), tamper }
+    }
 }
 
 impl Channel for TamperChannel<'_> {

@@ -11,8 +11,10 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod differential;
 mod forge;
 mod harness;
+mod manifest;
 mod messages;
 mod transcript;
 mod witness;

@@ -31,6 +31,13 @@ pub const LABELS: &[&str] = &[
     OPENING_VALUE,
 ];
 
+/// Tests here that leave a single check to stop an attack, for checks that no witness alone can fail.
+pub const PUSHED: &[&str] = &[
+    "a_false_lookup_is_stopped_by_each_layer_alone",
+    "a_false_lookup_is_stopped_by_the_leaves",
+    "a_false_lookup_is_pushed_to_the_opening",
+];
+
 /// The material of a registered witness attack.
 fn material(name: &str) -> Cheat {
     (witness::ATTACKS.iter().find(|a| a.name == name).expect("a registered attack").material)()

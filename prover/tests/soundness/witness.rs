@@ -441,9 +441,6 @@ fn stack_end(case: &'static Case) -> Cheat {
     cheat.counted()
 }
 
-/// Attacks that swap the witness between pieces.
-pub const SPLIT: &[&str] = &["gate_off_between_pieces", "gate_closed_between_pieces"];
-
 /// The products use `A` and `Δ` of a forged sign; the committed sign is the true one.
 fn split(name: &str, suits: impl Fn(i64) -> bool, value: i64) {
     let case = relu();
