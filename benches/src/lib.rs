@@ -1,1 +1,176 @@
-//! Benches.
+//! The bench programs, and one measured contribution of each.
+//!
+//! `cargo run --release -p weightproof-benches --example results` prints the results page's tables; the criterion benches
+//! time single pieces.
+
+use std::time::Instant;
+
+use weightproof_circuits::batches::indices;
+use weightproof_circuits::curve::Generators;
+use weightproof_circuits::layout::Layout;
+use weightproof_circuits::parameters::Parameters;
+use weightproof_circuits::program::Program;
+use weightproof_prover::contribute::gather;
+use weightproof_prover::data::Examples;
+use weightproof_prover::float::{self, FloatModel};
+use weightproof_prover::progress::Silent;
+use weightproof_prover::{CommittedDataset, Committer, Job, contribute, derive_generators};
+use weightproof_verifier::{generator_counts, verify_with};
+
+/// A bench program with the number of its dataset's rows.
+pub struct Case {
+    /// Letter of the results page.
+    pub name: &'static str,
+    /// What it is.
+    pub description: &'static str,
+    /// The program.
+    pub program: Program,
+    /// Rows of the dataset.
+    pub rows: usize,
+}
+
+fn case(
+    name: &'static str,
+    description: &'static str,
+    layers: &[usize],
+    rate: &str,
+    batch: usize,
+    steps: usize,
+    rows: usize,
+) -> Case {
+    let text = format!(
+        "[model]\nlayers = {layers:?}\nactivation = \"relu\"\nloss = \"softmax-cross-entropy\"\n[arithmetic]\n\
+         activation_bits = 8\nerror_bits = 10\n[optimizer]\nlearning_rate = {rate}\n[contribution]\nsteps = {steps}\nbatch = {batch}\n"
+    );
+    match Program::parse(&text) {
+        Ok(program) => Case { name, description, program, rows },
+        Err(error) => panic!("bench program {name} is not valid: {error}"),
+    }
+}
+
+/// The programs (a)–(d) of the results page, and two more for its scaling table.
+pub fn cases() -> Vec<Case> {
+    let deep: Vec<usize> = [3072].into_iter().chain([1024; 8]).chain([10]).collect();
+    vec![
+        case("a", "breast cancer 30-32-2, B 32, K 16", &[30, 32, 2], "0.125", 32, 16, 455),
+        case("b", "digits 64-128-10, B 64, K 16", &[64, 128, 10], "0.25", 64, 16, 1438),
+        case("c", "784-512-512-10, B 64, K 16", &[784, 512, 512, 10], "0.25", 64, 16, 2048),
+        case("d", "3072-1024×8-10, B 64, K 8", &deep, "0.25", 64, 8, 2048),
+        case("narrow", "256-256×4-10, B 64, K 8", &[256, 256, 256, 256, 256, 10], "0.125", 64, 8, 1024),
+        case("wide", "256-512×4-10, B 32, K 8", &[256, 512, 512, 512, 512, 10], "0.125", 32, 8, 1024),
+    ]
+}
+
+/// Seeded random rows: features within ±0.25, so that no value leaves its range, and random classes.
+pub fn random_examples(program: &Program, rows: usize) -> Examples {
+    let mut state = 0x5eed_u64;
+    let mut draw = |bound: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % bound
+    };
+    let span = 1u64 << (program.activation_bits() - 1);
+    let features = (0..rows * program.inputs()).map(|_| draw(span) as i16 - (span / 2) as i16).collect();
+    let mut labels = vec![0i16; rows * program.outputs()];
+    for row in labels.chunks_mut(program.outputs()) {
+        row[draw(program.outputs() as u64) as usize] = 1;
+    }
+    Examples { inputs: program.inputs(), outputs: program.outputs(), features, labels }
+}
+
+/// What one measured contribution took.
+pub struct Measured {
+    /// Seconds to derive the generators.
+    pub generators_seconds: f64,
+    /// Seconds to commit the dataset.
+    pub dataset_seconds: f64,
+    /// Seconds of exact training.
+    pub train_seconds: f64,
+    /// Seconds of float32 training of the same steps.
+    pub float_seconds: f64,
+    /// Seconds of proving.
+    pub prove_seconds: f64,
+    /// Seconds of each stage.
+    pub stages: Vec<(&'static str, f64)>,
+    /// Seconds of verification.
+    pub verify_seconds: f64,
+    /// Bytes of statement and proof.
+    pub proof_bytes: usize,
+    /// Peak resident memory of the process, when the system tells.
+    pub peak_bytes: Option<u64>,
+}
+
+/// Peak resident memory of this process.
+pub fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib * 1024)
+}
+
+/// The generators of a program.
+pub fn generators(program: &Program) -> Generators {
+    let (rows, messages) = generator_counts(&Layout::new(program), program);
+    derive_generators(rows, messages)
+}
+
+/// Trains, proves and verifies one contribution, and trains the float twin on the same batches.
+pub fn measure(case: &Case) -> Measured {
+    let program = &case.program;
+    let layout = Layout::new(program);
+    let clock = Instant::now();
+    let generators = generators(program);
+    let generators_seconds = clock.elapsed().as_secs_f64();
+    let committer = Committer::new(&generators);
+    let clock = Instant::now();
+    let examples = random_examples(program, case.rows);
+    let dataset = CommittedDataset::commit(examples, &layout, &committer, b"", &Silent)
+        .unwrap_or_else(|error| panic!("{}: {error}", case.name));
+    let dataset_seconds = clock.elapsed().as_secs_f64();
+    let base = Parameters::initial(program, [1; 32]);
+    let job = Job {
+        program,
+        base: &base,
+        model_version: 0,
+        dataset: &dataset,
+        space: [0; 32],
+        round: 0,
+        beacon: [2; 32],
+        contributor: [3; 32],
+        payout: Vec::new(),
+        secret: b"",
+    };
+    let made = contribute(&job, &committer, &Silent).unwrap_or_else(|error| panic!("{}: {error}", case.name));
+
+    let chosen = indices(&made.statement.batch_seed(), case.rows as u64, program.steps(), program.batch())
+        .unwrap_or_else(|error| panic!("{}: {error}", case.name));
+    let (x, y) = gather(&dataset, &chosen);
+    let (x, y) = (float::dequantize(program, &x), float::targets(program, &y));
+    let start =
+        FloatModel::from_parameters(program, &base).unwrap_or_else(|error| panic!("{}: {error}", case.name));
+    // Fast steps are repeated until the clock can tell them apart.
+    let mut repeats = 0u32;
+    let clock = Instant::now();
+    while repeats < 3 || clock.elapsed().as_secs_f64() < 0.2 {
+        let model =
+            float::train(program, &start, &x, &y).unwrap_or_else(|error| panic!("{}: {error}", case.name));
+        std::hint::black_box(&model);
+        repeats += 1;
+    }
+    let float_seconds = clock.elapsed().as_secs_f64() / f64::from(repeats);
+
+    let clock = Instant::now();
+    if let Err(error) = verify_with(&made.bytes, &base, &generators) {
+        panic!("{}: an honest proof was refused: {error}", case.name);
+    }
+    Measured {
+        generators_seconds,
+        dataset_seconds,
+        train_seconds: made.train_seconds,
+        float_seconds,
+        prove_seconds: made.prove_seconds,
+        stages: made.stages,
+        verify_seconds: clock.elapsed().as_secs_f64(),
+        proof_bytes: made.proof_bytes,
+        peak_bytes: peak_memory(),
+    }
+}

@@ -3,8 +3,8 @@
 //! Field elements are used through their Montgomery limbs: `raw = value·2^256 mod p`. A sum of `raw·integer` is the raw
 //! form of the sum, and a sum of `raw·raw` needs one Montgomery reduction.
 
-use ark_ff::{AdditiveGroup, BigInt, MontConfig};
 use crate::field::F;
+use ark_ff::{AdditiveGroup, BigInt, MontConfig};
 
 type Config = ark_vesta::FrConfig;
 
@@ -144,8 +144,8 @@ impl SmallMultiplier {
         let magnitude = integer.unsigned_abs();
         let mut t = [0u64; 5];
         let mut carry = 0;
-        for i in 0..4 {
-            (t[i], carry) = multiply_add(0, self.scaled[i], magnitude, carry);
+        for (limb, scaled) in t.iter_mut().zip(self.scaled) {
+            (*limb, carry) = multiply_add(0, scaled, magnitude, carry);
         }
         t[4] = carry;
         let factor = t[0].wrapping_mul(INVERSE);

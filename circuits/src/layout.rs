@@ -262,11 +262,7 @@ impl Layout {
         }
         if softmax {
             declared.push((Tensor::Hot, Leaf::Single(Table::Bits(1)), depth));
-            declared.push((
-                Tensor::Distance,
-                Leaf::Pair(Table::Exponential, Tensor::Exponential),
-                depth,
-            ));
+            declared.push((Tensor::Distance, Leaf::Pair(Table::Exponential, Tensor::Exponential), depth));
             declared.push((Tensor::Exponential, Leaf::Neutral, depth));
             declared.push((Tensor::Probability, Leaf::Single(Table::Signed16), depth));
             for (limb, bits) in division_limbs.iter().enumerate() {
@@ -348,8 +344,10 @@ impl Layout {
             offset += 1 << (block.input_variables + block.output_variables);
         }
         let parameter_variables = log2_ceil(offset);
-        let opening_variables =
-            variables.max(parameter_variables).max(rows + column_variables).max(Table::Exponential.variables());
+        let opening_variables = variables
+            .max(parameter_variables)
+            .max(rows + column_variables)
+            .max(Table::Exponential.variables());
         Self {
             steps: program.steps(),
             batch: program.batch(),

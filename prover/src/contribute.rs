@@ -24,10 +24,10 @@ use crate::argument::{ProveError, StageTimes, Witness, prove};
 use crate::commitments::Committer;
 use crate::dataset::CommittedDataset;
 use crate::entropy::{Entropy, EntropyError};
+use crate::opening;
 use crate::progress::Progress;
 use crate::seal::{self, SealedChannel};
 use crate::trainer::{StepReport, TrainError, train};
-use crate::opening;
 
 /// What a contribution is to be about.
 pub struct Job<'a> {
@@ -95,10 +95,14 @@ pub enum ContributeError {
     #[error(transparent)]
     Prove(#[from] ProveError),
     /// The self-check before sealing found a false check; this is a defect of the prover, not of the data.
-    #[error("the prover's self-check failed at {0:?}: expected every check to hold before sealing; please report this with the program file")]
+    #[error(
+        "the prover's self-check failed at {0:?}: expected every check to hold before sealing; please report this with the program file"
+    )]
     SelfCheck(Check),
     /// Fewer generators than the program needs.
-    #[error("expected at least {rows} row and {messages} message generators for this program, found fewer; derive them again")]
+    #[error(
+        "expected at least {rows} row and {messages} message generators for this program, found fewer; derive them again"
+    )]
     Generators {
         /// Rows needed.
         rows: usize,
@@ -186,12 +190,20 @@ pub fn contribute(
     drop(training.trace);
     witness.count_multiplicities()?;
     lap(&mut stages, "witness");
-    let proof = prove_witness(&witness, &statement, job.dataset, &chosen, committer, job.secret, progress, &mut stages)?;
+    let proof = prove_witness(
+        &witness,
+        &statement,
+        job.dataset,
+        &chosen,
+        committer,
+        job.secret,
+        progress,
+        &mut stages,
+    )?;
     let proof = proof.encode();
     let proof_bytes = statement.encode().len() + proof.len();
     drop(witness);
-    let contribution =
-        Contribution { program: program.clone(), update: training.update, statement, proof };
+    let contribution = Contribution { program: program.clone(), update: training.update, statement, proof };
     let bytes = contribution.encode();
     Ok(Made {
         bytes,
@@ -250,9 +262,8 @@ pub fn prove_with(
     let width = 1usize << layout.column_variables;
     let witness_blindings = entropy.scalars(1 << layout.matrix_row_variables());
     progress.begin("commit", witness_blindings.len() as u64);
-    let witness_rows = committer
-        .rows(&witness.stack, width, &witness_blindings, progress)
-        .ok_or(ProveError::Cancelled)?;
+    let witness_rows =
+        committer.rows(&witness.stack, width, &witness_blindings, progress).ok_or(ProveError::Cancelled)?;
     let (distinct, places) = distinct_rows(chosen);
     let opened: Vec<_> = distinct.iter().filter_map(|i| dataset.row(*i)).collect();
     let dataset_rows: Vec<_> = opened.iter().map(|(point, _)| *point).collect();

@@ -28,7 +28,9 @@ pub enum DatasetError {
     #[error("interrupted; nothing was written")]
     Cancelled,
     /// The rows are not those that the program expects.
-    #[error("expected rows of {expected_inputs} features and {expected_outputs} labels for the program, found {inputs} and {outputs}")]
+    #[error(
+        "expected rows of {expected_inputs} features and {expected_outputs} labels for the program, found {inputs} and {outputs}"
+    )]
     Shape {
         /// Features the program takes.
         expected_inputs: usize,
@@ -63,7 +65,10 @@ impl Drop for CommittedDataset {
 impl core::fmt::Debug for CommittedDataset {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         // Rows and blindings are secret.
-        f.debug_struct("CommittedDataset").field("rows", &self.rows()).field("root", &self.root()).finish_non_exhaustive()
+        f.debug_struct("CommittedDataset")
+            .field("rows", &self.rows())
+            .field("root", &self.root())
+            .finish_non_exhaustive()
     }
 }
 
@@ -119,7 +124,11 @@ impl CommittedDataset {
         Self::assemble(examples, commitments, blindings)
     }
 
-    fn assemble(examples: Examples, commitments: Vec<Point>, blindings: Vec<F>) -> Result<Self, DatasetError> {
+    fn assemble(
+        examples: Examples,
+        commitments: Vec<Point>,
+        blindings: Vec<F>,
+    ) -> Result<Self, DatasetError> {
         let leaves = commitments.iter().map(|c| leaf_hash(&point_to_bytes(c))).collect();
         Ok(Self { examples, commitments, blindings, tree: MerkleTree::new(leaves)? })
     }
@@ -212,9 +221,8 @@ impl CommittedDataset {
         let mut commitments = Vec::new();
         for _ in 0..rows {
             let encoding: [u8; POINT_BYTES] = reader.array("commitment")?;
-            commitments.push(
-                point_from_bytes(&encoding).ok_or_else(|| damaged(bytes, "a point", "other bytes"))?,
-            );
+            commitments
+                .push(point_from_bytes(&encoding).ok_or_else(|| damaged(bytes, "a point", "other bytes"))?);
         }
         reader.finish()?;
         Self::assemble(examples, commitments, blindings)

@@ -84,8 +84,13 @@ mod tests {
         let first = |fresh: u8, secret: &[u8], context: &[u8]| {
             Entropy::from_parts(&[fresh; 64], secret, context).scalar()
         };
-        let all =
-            [first(0, b"", b""), first(1, b"", b""), first(0, b"a", b""), first(0, b"", b"a"), first(0, b"aa", b"")];
+        let all = [
+            first(0, b"", b""),
+            first(1, b"", b""),
+            first(0, b"a", b""),
+            first(0, b"", b"a"),
+            first(0, b"aa", b""),
+        ];
         for (i, a) in all.iter().enumerate() {
             for b in &all[i + 1..] {
                 assert_ne!(a, b);

@@ -145,7 +145,8 @@ impl ProofShape {
     /// Bytes of a proof.
     pub fn bytes(&self) -> usize {
         let values: usize = self.messages.iter().sum();
-        let points = self.witness_rows + self.dataset_rows + 2 * self.messages.len() + 2 + 2 * self.rounds + 1;
+        let points =
+            self.witness_rows + self.dataset_rows + 2 * self.messages.len() + 2 + 2 * self.rounds + 1;
         let scalars = 1 + values + self.messages.len() + 1 + 2;
         let mut length = Writer::new();
         length.varint(self.membership as u64);

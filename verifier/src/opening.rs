@@ -143,7 +143,12 @@ pub struct Commitments<'a> {
 
 impl PendingOpening<'_> {
     /// Step 5, under the next weight.
-    pub fn add_to(&self, equation: &mut GroupEquation, commitments: Commitments<'_>, weights: &mut Powers<F>) {
+    pub fn add_to(
+        &self,
+        equation: &mut GroupEquation,
+        commitments: Commitments<'_>,
+        weights: &mut Powers<F>,
+    ) {
         let weight = weights.draw();
         let response = weight * self.proof.response;
         // G_f has coefficient ∏ u over the set bits of the index, the first round being the top bit.

@@ -67,13 +67,17 @@ pub enum VerifyError {
     #[error("{0}")]
     Unsupported(#[from] Unsupported),
     /// A digest of the statement is not that of what travels with it.
-    #[error("E201: expected the statement's {field} to be the digest of the {field} in the file, found another")]
+    #[error(
+        "E201: expected the statement's {field} to be the digest of the {field} in the file, found another"
+    )]
     Mismatch {
         /// The field.
         field: &'static str,
     },
     /// The base model is not the one that the statement names.
-    #[error("E203: expected the base model {expected}, found {found}; pass the model that the contribution started from")]
+    #[error(
+        "E203: expected the base model {expected}, found {found}; pass the model that the contribution started from"
+    )]
     Base {
         /// Digest in the statement, hexadecimal.
         expected: String,
@@ -93,13 +97,19 @@ pub enum VerifyError {
     #[error("{code}: {0}", code = .0.code())]
     Argument(ArgumentError),
     /// The seal does not hold: some check of the argument is false, or a message was altered.
-    #[error("E307: the seal does not hold: expected every check of the program to be satisfied by the committed run, found one that is not")]
+    #[error(
+        "E307: the seal does not hold: expected every check of the program to be satisfied by the committed run, found one that is not"
+    )]
     Seal,
     /// The opening does not hold.
-    #[error("E305: the opening does not hold: expected the committed rows to take the sealed value, found another")]
+    #[error(
+        "E305: the opening does not hold: expected the committed rows to take the sealed value, found another"
+    )]
     Opening,
     /// Fewer generators than the program needs.
-    #[error("E308: expected at least {expected_rows} row and {expected_messages} message generators, found {rows} and {messages}; derive them for this program")]
+    #[error(
+        "E308: expected at least {expected_rows} row and {expected_messages} message generators, found {rows} and {messages}; derive them for this program"
+    )]
     Generators {
         /// Rows needed.
         expected_rows: usize,
@@ -179,10 +189,7 @@ fn verify_contribution(
     }
     let base_digest = base_digest?;
     if base_digest != statement.model_digest {
-        return Err(VerifyError::Base {
-            expected: hex(&statement.model_digest),
-            found: hex(&base_digest),
-        });
+        return Err(VerifyError::Base { expected: hex(&statement.model_digest), found: hex(&base_digest) });
     }
 
     // The shape of the proof follows from the program and the rows that the beacon chose.
@@ -193,7 +200,8 @@ fn verify_contribution(
         merkle::proof_length(statement.dataset_rows, &distinct).map_err(VerifyError::Membership)?;
     let shape = ProofShape::new(&layout, &program, distinct.len(), membership);
     let proof = Proof::decode(&proof_bytes, &shape)?;
-    let (rows, messages) = (1usize << layout.column_variables, shape.messages.iter().max().copied().unwrap_or(0));
+    let (rows, messages) =
+        (1usize << layout.column_variables, shape.messages.iter().max().copied().unwrap_or(0));
     if generators.rows().len() < rows || generators.messages().len() < messages {
         return Err(VerifyError::Generators {
             expected_rows: rows,
@@ -216,8 +224,7 @@ fn verify_contribution(
     let system = algebra.finish().map_err(VerifyError::Argument)?;
     let seal = sigma::verify(&mut transcript, &system, &proof.messages, &proof.seal)
         .map_err(|_| VerifyError::Seal)?;
-    let public_share =
-        public::share(&layout, &program, base, &update, &point, &coefficients);
+    let public_share = public::share(&layout, &program, base, &update, &point, &coefficients);
     let [witness_coefficient, data_coefficient, ..] = coefficients;
     let opening_statement = OpeningStatement {
         layout: &layout,
@@ -226,8 +233,8 @@ fn verify_contribution(
         data_coefficient,
         public_share,
     };
-    let opening = opening::verify(&mut transcript, opening_statement, &proof.opening)
-        .ok_or(VerifyError::Opening)?;
+    let opening =
+        opening::verify(&mut transcript, opening_statement, &proof.opening).ok_or(VerifyError::Opening)?;
 
     // All group equations under powers of one last challenge. Only when their sum is not zero are they told apart.
     let value = proof.messages.last().copied().ok_or(VerifyError::Seal)?;

@@ -80,9 +80,8 @@ impl Virtual {
                         (-power_of_two(program.error_bits() as usize), Target::Tensor(Tensor::Label)),
                     ]
                 } else {
-                    let scale = power_of_two(
-                        program.error_bits().saturating_sub(program.activation_bits()) as usize
-                    );
+                    let scale =
+                        power_of_two(program.error_bits().saturating_sub(program.activation_bits()) as usize);
                     vec![
                         (scale, Target::Tensor(Tensor::PreActivation(layer))),
                         (-scale, Target::Tensor(Tensor::Label)),

@@ -69,10 +69,7 @@ pub fn queries<S: Scalar>(layout: &Layout, challenges: &[S]) -> Vec<Query<S>> {
         push(Tensor::Hot, at.clone());
         push(Tensor::Distance, at.clone());
         push(Tensor::Probability, at);
-        push(
-            Tensor::Exponential,
-            join(&rows, &vec![S::constant(one_half()); layout.label_variables()]),
-        );
+        push(Tensor::Exponential, join(&rows, &vec![S::constant(one_half()); layout.label_variables()]));
     }
     queries
 }
@@ -117,9 +114,10 @@ pub fn check<A: Algebra>(
         for layer in 1..layout.depth() {
             let end = end_point(layout, &challenges, layout.unit_variables[layer]);
             let weight = |target: Target| {
-                batched.iter().filter(|b| b.query.target == target).fold(A::Public::zero(), |sum, b| {
-                    sum + b.coefficient.clone() * eq(&b.query.point, &end)
-                })
+                batched
+                    .iter()
+                    .filter(|b| b.query.target == target)
+                    .fold(A::Public::zero(), |sum, b| sum + b.coefficient.clone() * eq(&b.query.point, &end))
             };
             let sign = cursor.next_value()?;
             let pre_activation = cursor.next_value()?;

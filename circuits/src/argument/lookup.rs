@@ -65,10 +65,7 @@ pub fn queries<S: Scalar>(layout: &Layout, leaf: &[S]) -> Vec<Query<S>> {
     }
     for partner in partners(layout) {
         let variables = layout.block(partner).map_or(0, |b| b.variables);
-        queries.push(Query {
-            target: Target::Tensor(partner),
-            point: suffix(leaf, variables).to_vec(),
-        });
+        queries.push(Query { target: Target::Tensor(partner), point: suffix(leaf, variables).to_vec() });
     }
     if layout.tables.contains(&Table::Exponential) {
         queries.push(Query {
@@ -163,9 +160,8 @@ pub fn check<A: Algebra>(
     for block in &layout.blocks {
         let weight = prefix_weight(layout, block, &point);
         let own = suffix(&point, block.variables);
-        let find = |tensor: Tensor| {
-            partners_at_leaf.iter().find(|(t, _)| *t == tensor).map(|(_, value)| *value)
-        };
+        let find =
+            |tensor: Tensor| partners_at_leaf.iter().find(|(t, _)| *t == tensor).map(|(_, value)| *value);
         let missing = ArgumentError::Shape { label: "leaves", expected: 1, found: 0 };
         match block.leaf {
             Leaf::Single(table) | Leaf::Pair(table, _) => {
@@ -174,14 +170,14 @@ pub fn check<A: Algebra>(
                     denominator_terms.push((-(challenges.gamma.clone() * weight.clone()), value));
                 }
                 let identifier = constant(F::from(table.identifier())) * challenges.beta.clone();
-                denominator_constant = denominator_constant
-                    - identifier * weight * layout.block_indicator(block, own);
+                denominator_constant =
+                    denominator_constant - identifier * weight * layout.block_indicator(block, own);
             }
             Leaf::Neutral => {
                 let value = find(block.tensor).ok_or(missing)?;
                 numerator_constant = numerator_constant - weight.clone();
-                denominator_constant = denominator_constant
-                    + weight.clone() * (A::Public::one() - challenges.alpha.clone());
+                denominator_constant =
+                    denominator_constant + weight.clone() * (A::Public::one() - challenges.alpha.clone());
                 denominator_terms.push((weight, value));
             }
             Leaf::Table(table) => {
@@ -204,8 +200,7 @@ pub fn check<A: Algebra>(
                     }
                     Table::Exponential => {
                         let value = exponential.ok_or(missing)?;
-                        denominator_terms
-                            .push((-(challenges.gamma.clone() * weight.clone()), value));
+                        denominator_terms.push((-(challenges.gamma.clone() * weight.clone()), value));
                     }
                     Table::Zero | Table::Signed16 | Table::Bits(_) => {}
                 }

@@ -16,7 +16,7 @@ use crate::algebra::{Algebra, ArgumentError};
 use crate::layout::Layout;
 use crate::program::Program;
 
-pub use reduction::{OpeningClaim, Opened};
+pub use reduction::{Opened, OpeningClaim};
 
 /// Runs all checks and returns what is left for the opening to prove.
 ///

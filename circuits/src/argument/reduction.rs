@@ -62,9 +62,9 @@ pub fn place(layout: &Layout, target: Target) -> Option<(Opened, usize, usize)> 
         })
     };
     match target {
-        Target::Tensor(tensor) => layout
-            .block(tensor)
-            .map(|b| (Opened::Witness, b.offset >> b.variables, b.variables)),
+        Target::Tensor(tensor) => {
+            layout.block(tensor).map(|b| (Opened::Witness, b.offset >> b.variables, b.variables))
+        }
         Target::Stack => Some((Opened::Witness, 0, layout.variables)),
         Target::Data => Some((Opened::Data, 0, layout.row_variables() + layout.data_variables)),
         Target::Weights { layer, is_bias } => {
@@ -73,9 +73,7 @@ pub fn place(layout: &Layout, target: Target) -> Option<(Opened, usize, usize)> 
         Target::Update { layer, is_bias } => {
             parameter(layer, is_bias).map(|(index, variables)| (Opened::Update, index, variables))
         }
-        Target::ExponentialTable => {
-            Some((Opened::Exponential, 0, Table::Exponential.variables()))
-        }
+        Target::ExponentialTable => Some((Opened::Exponential, 0, Table::Exponential.variables())),
         Target::GatedActivation(_) | Target::GatedError(_) => None,
     }
 }
@@ -90,8 +88,7 @@ fn query_weight<S: Scalar>(
 ) -> S {
     if opened == Opened::Data {
         let (rows, columns) = point.split_at(layout.row_variables());
-        let (extension, position) =
-            columns.split_at(layout.column_variables - layout.data_variables);
+        let (extension, position) = columns.split_at(layout.column_variables - layout.data_variables);
         let (query_rows, query_position) = query.point.split_at(layout.row_variables());
         return eq(query_rows, rows) * eq_index(extension, 0) * eq(query_position, position);
     }

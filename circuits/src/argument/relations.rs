@@ -134,8 +134,7 @@ pub fn check<A: Algebra>(
     let activation_scale = power_of_two(program.activation_bits() as usize);
     let limb_weights = Layout::limb_weights(&layout.remainder_limbs);
     let rounded = |algebra: &A, cursor: &mut Cursor<A>, layer: usize| -> Result<A::Hidden, ArgumentError> {
-        let units =
-            less_than(suffix(&point.unit, layout.unit_variables[layer]), layout.widths[layer]);
+        let units = less_than(suffix(&point.unit, layout.unit_variables[layer]), layout.widths[layer]);
         let half = constant(-power_of_two(weight_bits - 1)) * rows_indicator.clone() * units;
         let mut terms = vec![(constant(power_of_two(weight_bits)), cursor.next_value()?)];
         for weight in &limb_weights {
@@ -199,7 +198,11 @@ pub fn check<A: Algebra>(
         // T broadcast over the real classes, at r.
         let total = algebra.scale(exponential_sum, &(all_classes * class_indicator));
         let complements = algebra.combine(
-            &[(constant(F::from(2u64)), &total), (minus_one.clone(), &remainder), (minus_one.clone(), &complement)],
+            &[
+                (constant(F::from(2u64)), &total),
+                (minus_one.clone(), &remainder),
+                (minus_one.clone(), &complement),
+            ],
             -indicator,
         );
         algebra.check_zero(Check::DivisionComplement, &[], &complements)?;
@@ -240,8 +243,7 @@ pub fn check<A: Algebra>(
     let position = suffix(&point.unit, layout.data_variables);
     let zero_extension = |variables: usize| eq_index(&position[..layout.data_variables - variables], 0);
     let label_block = layout.label_offset >> layout.label_variables();
-    let label_prefix =
-        eq_index(&position[..layout.data_variables - layout.label_variables()], label_block);
+    let label_prefix = eq_index(&position[..layout.data_variables - layout.label_variables()], label_block);
     let link = algebra.combine(
         &[(one, data), (-zero_extension(layout.unit_variables[0]), input), (-label_prefix, label)],
         A::Public::zero(),

@@ -39,10 +39,7 @@ pub fn step_coefficients<S: Scalar>(program: &Program, point: &[S]) -> Vec<S> {
 
 /// The extension over `j` of `values[j]`.
 fn extend<S: Scalar>(values: &[S], point: &[S]) -> S {
-    values
-        .iter()
-        .enumerate()
-        .fold(S::zero(), |sum, (j, value)| sum + value.clone() * eq_index(point, j))
+    values.iter().enumerate().fold(S::zero(), |sum, (j, value)| sum + value.clone() * eq_index(point, j))
 }
 
 /// Step 1: the queries, in order.
@@ -55,8 +52,7 @@ pub fn parameter_queries<S: Scalar>(
     for layer in 1..=layout.depth() {
         let (inputs, outputs) = (layout.unit_variables[layer - 1], layout.unit_variables[layer]);
         let forward = join(suffix(&product.unit, inputs), suffix(&relation.unit, outputs));
-        queries
-            .push(Query { target: Target::Weights { layer, is_bias: false }, point: forward.clone() });
+        queries.push(Query { target: Target::Weights { layer, is_bias: false }, point: forward.clone() });
         if layer > 1 {
             let point = join(suffix(&relation.unit, inputs), suffix(&product.unit, outputs));
             queries.push(Query { target: Target::Weights { layer, is_bias: false }, point });
@@ -150,8 +146,7 @@ pub fn check<A: Algebra>(
     for ((batch, forward_weight), bias_sum) in
         batches.iter().zip(&product.forward_weights).zip(&relation.bias_sums)
     {
-        let mut terms =
-            vec![(batch.forward.clone() * step_indicator.clone(), cursor.next_value()?)];
+        let mut terms = vec![(batch.forward.clone() * step_indicator.clone(), cursor.next_value()?)];
         terms.push((-batch.forward.clone(), forward_weight));
         if let Some(backward) = &batch.backward {
             terms.push((backward.clone() * step_indicator.clone(), cursor.next_value()?));
@@ -176,20 +171,17 @@ pub fn check<A: Algebra>(
     let step = &end[..layout.step_variables];
     let coefficient = extend(&step_coefficients(program, &product.point.step), step);
     let bias_coefficient = extend(&step_coefficients(program, &relation.point.step), step);
-    let out: Vec<A::Public> =
-        program.coefficients().out.iter().map(|c| constant(F::from(*c))).collect();
+    let out: Vec<A::Public> = program.coefficients().out.iter().map(|c| constant(F::from(*c))).collect();
     let out = extend(&out, step);
     let mut products = Vec::new();
     let mut linear = algebra.scale(&last, &constant(-F::ONE));
     for (layer, batch) in (1..).zip(&batches) {
         let activation = cursor.next_virtual(algebra, layout, program, Virtual::Activation(layer - 1))?;
         let error = cursor.next_virtual(algebra, layout, program, Virtual::Error(layer))?;
-        let scale =
-            batch.forward.clone() * coefficient.clone() + batch.update.clone() * out.clone();
+        let scale = batch.forward.clone() * coefficient.clone() + batch.update.clone() * out.clone();
         products.push((algebra.scale(&activation, &scale), error.clone()));
         if let Some(backward) = &batch.backward {
-            let activation =
-                cursor.next_virtual(algebra, layout, program, Virtual::Activation(layer - 1))?;
+            let activation = cursor.next_virtual(algebra, layout, program, Virtual::Activation(layer - 1))?;
             let error = cursor.next_virtual(algebra, layout, program, Virtual::Error(layer))?;
             let scale = backward.clone() * coefficient.clone();
             products.push((algebra.scale(&activation, &scale), error));

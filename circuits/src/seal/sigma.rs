@@ -131,10 +131,8 @@ impl<'a> Committed<'a> {
         length: usize,
         kind: MessageKind,
     ) -> Result<Vec<LinearForm>, ArgumentError> {
-        let commitment = self
-            .commitments
-            .next()
-            .ok_or(ArgumentError::Shape { label, expected: length, found: 0 })?;
+        let commitment =
+            self.commitments.next().ok_or(ArgumentError::Shape { label, expected: length, found: 0 })?;
         self.transcript.absorb_points(label, core::slice::from_ref(commitment));
         let offset = self.system.values;
         self.system.messages.push(CommittedMessage { offset, length, kind });
@@ -279,7 +277,8 @@ pub fn verify<'a>(
     absorb_responses(transcript, &proof.responses, &proof.blindings, &proof.cross_blinding);
     let z = &proof.responses;
     let mut powers = Powers::new(batching);
-    let linear: F = system.linear.iter().map(|(_, form)| powers.draw() * form.homogenised(z, &challenge)).sum();
+    let linear: F =
+        system.linear.iter().map(|(_, form)| powers.draw() * form.homogenised(z, &challenge)).sum();
     if linear != proof.linear_mask {
         return Err(SealError::Linear);
     }

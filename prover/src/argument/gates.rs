@@ -1,6 +1,6 @@
 //! The proving half of `circuits::argument::gates`.
 
-use ark_ff::{AdditiveGroup, Field};
+use ark_ff::AdditiveGroup;
 use rayon::prelude::*;
 use weightproof_circuits::algebra::Powers;
 use weightproof_circuits::argument::claims::{Query, Target};
@@ -12,7 +12,7 @@ use weightproof_circuits::multilinear::{eq_table, suffix};
 use super::channel::Channel;
 use super::polynomial::SplitTable;
 use super::relations::Relations;
-use super::sumcheck::{self, ProductInstance};
+use super::sumcheck::{self, GateInstance, ProductInstance, Summand};
 use super::witness::Witness;
 use super::{ProveError, ProvedClaim, answer, is_gated};
 
@@ -53,7 +53,7 @@ pub fn prove(
         (0..rounds).map(|i| i < variables || i >= unit_rounds(layout)).collect()
     };
 
-    let mut instances: Vec<(F, ProductInstance)> = Vec::new();
+    let mut instances: Vec<(F, Summand)> = Vec::new();
     if layout.has_signs() {
         for layer in 1..layout.depth() {
             let variables = rows + layout.unit_variables[layer];
@@ -66,21 +66,15 @@ pub fn prove(
                 }
                 array
             };
-            let arrays = vec![
+            let arrays = [
                 weight(Target::GatedActivation(layer)),
                 weight(Target::GatedError(layer)),
                 field_array(witness.tensor(Tensor::Sign(layer))),
                 field_array(witness.tensor(Tensor::PreActivation(layer))),
                 field_array(witness.tensor(Tensor::BackSum(layer))),
             ];
-            let terms = vec![(F::ONE, vec![0, 2, 3]), (F::ONE, vec![1, 2, 4])];
-            let instance = ProductInstance::new(
-                arrays,
-                terms,
-                &vec![one_half(); variables],
-                active(layout.unit_variables[layer]),
-            );
-            instances.push((claim * inverse_power_of_two(variables), instance));
+            let instance = GateInstance::new(arrays, active(layout.unit_variables[layer]));
+            instances.push((claim * inverse_power_of_two(variables), Summand::Gate(instance)));
         }
     }
     if layout.is_softmax() {
@@ -109,12 +103,9 @@ pub fn prove(
             field_array(witness.tensor(Tensor::Probability)),
         ];
         let total = power_of_two(layout.label_variables());
-        let terms =
-            vec![(hot_coefficient, vec![0, 1, 2]), (division_coefficient * total, vec![3, 4, 5])];
+        let terms = vec![(hot_coefficient, vec![0, 1, 2]), (division_coefficient * total, vec![3, 4, 5])];
         let claim: F = (0..arrays[0].len())
-            .map(|y| {
-                terms.iter().map(|(c, f)| f.iter().fold(*c, |p, i| p * arrays[*i][y])).sum::<F>()
-            })
+            .map(|y| terms.iter().map(|(c, f)| f.iter().fold(*c, |p, i| p * arrays[*i][y])).sum::<F>())
             .sum();
         let instance = ProductInstance::new(
             arrays,
@@ -122,10 +113,9 @@ pub fn prove(
             &vec![one_half(); variables],
             active(layout.label_variables()),
         );
-        instances.push((claim * inverse_power_of_two(variables), instance));
+        instances.push((claim * inverse_power_of_two(variables), Summand::Product(instance)));
     }
-    let challenges =
-        sumcheck::prove(channel, "gates", &vec![one_half(); rounds], 3, &mut instances)?;
+    let challenges = sumcheck::prove(channel, "gates", &vec![one_half(); rounds], 3, &mut instances)?;
     let message = answer(witness, queries(layout, &challenges), claims);
     channel.send("gate factors", message);
     Ok(())

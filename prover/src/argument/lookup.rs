@@ -90,8 +90,9 @@ impl<'a> Leaves<'a> {
     fn fill_block(&self, block: &Block, first: usize, numerators: &mut [F], denominators: &mut [F]) {
         let layout = self.witness.layout;
         let values = &self.witness.stack[block.range()][first..first + numerators.len()];
-        let table_of =
-            |table: Table| self.tables.iter().find(|(t, _)| *t == table).map_or(&[][..], |(_, e)| e.as_slice());
+        let table_of = |table: Table| {
+            self.tables.iter().find(|(t, _)| *t == table).map_or(&[][..], |(_, e)| e.as_slice())
+        };
         match block.leaf {
             Leaf::Neutral => {
                 numerators.fill(F::ZERO);
@@ -147,7 +148,10 @@ impl<'a> Leaves<'a> {
         match table {
             Table::Relu => second == i32::from(value >= 0),
             Table::Exponential => {
-                usize::try_from(value).ok().and_then(|v| self.witness.exponential.get(v)).map(|e| i32::from(*e))
+                usize::try_from(value)
+                    .ok()
+                    .and_then(|v| self.witness.exponential.get(v))
+                    .map(|e| i32::from(*e))
                     == Some(second)
             }
             _ => true,

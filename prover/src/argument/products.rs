@@ -127,9 +127,10 @@ pub fn prove(
     message.extend(ends.iter().map(|weight| {
         let width = weight.len() / steps;
         let unit = eq_table(suffix(&point.unit, width.trailing_zeros() as usize));
-        weight.chunks(width).zip(&step_table).fold(F::ZERO, |sum, (row, e)| {
-            sum + row.iter().zip(&unit).map(|(w, u)| *w * u).sum::<F>() * e
-        })
+        weight
+            .chunks(width)
+            .zip(&step_table)
+            .fold(F::ZERO, |sum, (row, e)| sum + row.iter().zip(&unit).map(|(w, u)| *w * u).sum::<F>() * e)
     }));
     channel.send("product factors", message);
     Ok(Products { point, activations })

@@ -42,9 +42,9 @@ pub fn prove(witness: &Witness<'_>, channel: &mut dyn Channel, claims: &mut Vec<
     let bias_sums: Vec<F> = errors
         .iter()
         .map(|rows| {
-            rows.chunks(examples).zip(&coefficients).fold(F::ZERO, |sum, (step, coefficient)| {
-                sum + step.iter().sum::<F>() * coefficient
-            })
+            rows.chunks(examples)
+                .zip(&coefficients)
+                .fold(F::ZERO, |sum, (step, coefficient)| sum + step.iter().sum::<F>() * coefficient)
         })
         .collect();
     message.extend_from_slice(&bias_sums);

@@ -2,7 +2,8 @@
 
 use ark_ff::{AdditiveGroup, Field};
 use rayon::prelude::*;
-use weightproof_circuits::field::{F, one_half};
+use weightproof_circuits::accumulate::ProductSum;
+use weightproof_circuits::field::{F, inverse_power_of_two, one_half};
 
 use super::ProveError;
 use super::channel::Channel;
@@ -155,5 +156,102 @@ impl Instance for ProductInstance {
             self.variables -= 1;
         }
         self.round += 1;
+    }
+}
+
+/// `2^-n·Σ_x g(x)·(E_A(x)·Q(x) + E_Δ(x)·P(x))`, the largest cubic sum of a proof, without the general form's overhead.
+pub struct GateInstance {
+    activation_weight: Vec<F>,
+    error_weight: Vec<F>,
+    sign: Vec<F>,
+    pre_activation: Vec<F>,
+    back_sum: Vec<F>,
+    active: Vec<bool>,
+    round: usize,
+}
+
+impl GateInstance {
+    /// Arrays `[E_A, E_Δ, g, Q, P]` of one size; all rounds have weight 1/2.
+    pub fn new(arrays: [Vec<F>; 5], active: Vec<bool>) -> Self {
+        let [activation_weight, error_weight, sign, pre_activation, back_sum] = arrays;
+        Self { activation_weight, error_weight, sign, pre_activation, back_sum, active, round: 0 }
+    }
+}
+
+impl Instance for GateInstance {
+    fn round(&mut self, claim: &F, _weight: &F, inverse_weight: &F) -> Option<Vec<F>> {
+        if !self.active[self.round] {
+            return None;
+        }
+        let half = self.sign.len() / 2;
+        let block = PARALLEL.min(half);
+        let sums = (0..half / block)
+            .into_par_iter()
+            .map(|index| {
+                let mut sums = [ProductSum::default(); 3];
+                for y in index * block..(index + 1) * block {
+                    let ends = |array: &[F]| {
+                        let (a, b) = (array[2 * y], array[2 * y + 1]);
+                        let difference = b - a;
+                        [a, a - difference, difference]
+                    };
+                    let activation_weight = ends(&self.activation_weight);
+                    let error_weight = ends(&self.error_weight);
+                    let sign = ends(&self.sign);
+                    let pre_activation = ends(&self.pre_activation);
+                    let back_sum = ends(&self.back_sum);
+                    for (point, sum) in sums.iter_mut().enumerate() {
+                        let gated = F::sum_of_products(
+                            &[activation_weight[point], error_weight[point]],
+                            &[pre_activation[point], back_sum[point]],
+                        );
+                        sum.add(&gated, &sign[point]);
+                    }
+                }
+                sums.map(|sum| sum.value())
+            })
+            .reduce(|| [F::ZERO; 3], |a, b| [a[0] + b[0], a[1] + b[1], a[2] + b[2]]);
+        let scale = inverse_power_of_two(half.trailing_zeros() as usize);
+        let [zero, minus, leading] = sums.map(|sum| sum * scale);
+        Some(complete_cubic(claim, inverse_weight, zero, minus, leading))
+    }
+
+    fn bind(&mut self, challenge: &F) {
+        if self.active[self.round] {
+            for array in [
+                &mut self.activation_weight,
+                &mut self.error_weight,
+                &mut self.sign,
+                &mut self.pre_activation,
+                &mut self.back_sum,
+            ] {
+                bind(array, challenge);
+            }
+        }
+        self.round += 1;
+    }
+}
+
+/// Either kind of instance, so that one sumcheck can hold both.
+pub enum Summand {
+    /// The general form.
+    Product(ProductInstance),
+    /// A layer of gates.
+    Gate(GateInstance),
+}
+
+impl Instance for Summand {
+    fn round(&mut self, claim: &F, weight: &F, inverse_weight: &F) -> Option<Vec<F>> {
+        match self {
+            Summand::Product(instance) => instance.round(claim, weight, inverse_weight),
+            Summand::Gate(instance) => instance.round(claim, weight, inverse_weight),
+        }
+    }
+
+    fn bind(&mut self, challenge: &F) {
+        match self {
+            Summand::Product(instance) => instance.bind(challenge),
+            Summand::Gate(instance) => instance.bind(challenge),
+        }
     }
 }

@@ -100,7 +100,8 @@ impl<'a> Witness<'a> {
         // The tail of the stack is padding.
         let used: usize = layout.blocks.iter().map(|b| 1usize << b.variables).sum();
         for (position, value) in self.stack.iter().enumerate().skip(used) {
-            if !count(&mut counts, Table::Zero, Table::Zero.index_of(i64::from(*value))) && outside.is_none() {
+            if !count(&mut counts, Table::Zero, Table::Zero.index_of(i64::from(*value))) && outside.is_none()
+            {
                 outside = Some((Tensor::Multiplicity(Table::Zero), position, *value));
             }
         }
@@ -207,8 +208,12 @@ impl<'a> Witness<'a> {
             Target::Tensor(tensor) => evaluate(self.tensor(tensor), &query.point),
             Target::Stack => evaluate(&self.stack, &query.point),
             Target::Data => evaluate(&self.data, &query.point),
-            Target::Weights { layer, is_bias } => evaluate_parameters(self.base, layer, is_bias, &query.point),
-            Target::Update { layer, is_bias } => evaluate_parameters(self.update, layer, is_bias, &query.point),
+            Target::Weights { layer, is_bias } => {
+                evaluate_parameters(self.base, layer, is_bias, &query.point)
+            }
+            Target::Update { layer, is_bias } => {
+                evaluate_parameters(self.update, layer, is_bias, &query.point)
+            }
             Target::ExponentialTable => evaluate(&self.exponential, &query.point),
             Target::GatedActivation(layer) => evaluate(&self.activation(layer), &query.point),
             Target::GatedError(layer) => evaluate(&self.error(layer), &query.point),
@@ -218,7 +223,8 @@ impl<'a> Witness<'a> {
 
 /// Whether a padded (step, example) row is a declared one.
 pub fn row_is_real(layout: &Layout, row: usize) -> bool {
-    row >> layout.example_variables < layout.steps && row & ((1 << layout.example_variables) - 1) < layout.batch
+    row >> layout.example_variables < layout.steps
+        && row & ((1 << layout.example_variables) - 1) < layout.batch
 }
 
 /// A layer's tensor at `(input, output)` or `(output)` coordinates.
@@ -242,7 +248,13 @@ pub fn evaluate_parameters(parameters: &Parameters, layer: usize, is_bias: bool,
 }
 
 /// Copies `[row][unit]` values into a padded block.
-fn scatter<T: Copy>(layout: &Layout, block: &Block, values: &[T], out: &mut [i32], convert: impl Fn(T) -> i32) {
+fn scatter<T: Copy>(
+    layout: &Layout,
+    block: &Block,
+    values: &[T],
+    out: &mut [i32],
+    convert: impl Fn(T) -> i32,
+) {
     let padded = 1usize << block.unit_variables;
     for (index, row) in values.chunks(block.units).enumerate() {
         let (step, example) = (index / layout.batch, index % layout.batch);
@@ -327,4 +339,3 @@ fn data_rows(layout: &Layout, trace: &Trace) -> Vec<i32> {
     }
     rows
 }
-

@@ -16,7 +16,14 @@ impl Draw {
     }
 }
 
-pub fn program(layers: &str, activation: &str, loss: &str, steps: usize, batch: usize, momentum: &str) -> Program {
+pub fn program(
+    layers: &str,
+    activation: &str,
+    loss: &str,
+    steps: usize,
+    batch: usize,
+    momentum: &str,
+) -> Program {
     Program::parse(&format!(
         "[model]\nlayers = {layers}\nactivation = \"{activation}\"\nloss = \"{loss}\"\n\
          [optimizer]\nlearning_rate = 0.125\nmomentum = {momentum}\n[contribution]\nsteps = {steps}\nbatch = {batch}\n"

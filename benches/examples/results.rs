@@ -1,0 +1,57 @@
+//! Prints one row a bench program: `results [NAME…]`; each program runs in a process of its own, for its peak memory.
+
+use weightproof_benches::{cases, measure};
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [flag, name] = arguments.as_slice()
+        && flag == "--one"
+    {
+        let Some(case) = cases().into_iter().find(|case| case.name == *name) else {
+            eprintln!("expected one of a, b, c, d, narrow, wide, found {name}");
+            std::process::exit(2);
+        };
+        let m = measure(&case);
+        let steps = case.program.steps() as f64;
+        println!(
+            "{} | {} | train {:.3} s | float32 {:.4} s | prove {:.2} s ({:.3} s a step) | overhead {:.0} | verify {:.3} s | proof {:.1} KiB | peak {:.2} GiB | generators {:.2} s | commit data {:.2} s",
+            case.name,
+            case.description,
+            m.train_seconds,
+            m.float_seconds,
+            m.prove_seconds,
+            m.prove_seconds / steps,
+            m.prove_seconds / m.float_seconds,
+            m.verify_seconds,
+            m.proof_bytes as f64 / 1024.0,
+            m.peak_bytes.unwrap_or(0) as f64 / (1u64 << 30) as f64,
+            m.generators_seconds,
+            m.dataset_seconds,
+        );
+        let stages: Vec<String> =
+            m.stages.iter().map(|(name, seconds)| format!("{name} {seconds:.3}")).collect();
+        println!("  stages: {}", stages.join(", "));
+        return;
+    }
+    let names: Vec<String> = match arguments.is_empty() {
+        true => cases().iter().map(|case| case.name.to_owned()).collect(),
+        false => arguments,
+    };
+    let program = match std::env::current_exe() {
+        Ok(path) => path,
+        Err(error) => {
+            eprintln!("expected to find this program's own path: {error}");
+            std::process::exit(1);
+        }
+    };
+    for name in names {
+        match std::process::Command::new(&program).args(["--one", &name]).status() {
+            Ok(status) if status.success() => {}
+            Ok(status) => std::process::exit(status.code().unwrap_or(1)),
+            Err(error) => {
+                eprintln!("expected to run {name}: {error}");
+                std::process::exit(1);
+            }
+        }
+    }
+}
