@@ -233,13 +233,8 @@ impl TreePush<'_> {
 
 fn push_down(attack: &str, stop: Stop) -> Push {
     let cheat = material(attack);
-    let mut push = TreePush {
-        layout: &cheat.case.layout,
-        stop,
-        numerator: F::ZERO,
-        denominator: F::ZERO,
-        rounds: 0,
-    };
+    let mut push =
+        TreePush { layout: &cheat.case.layout, stop, numerator: F::ZERO, denominator: F::ZERO, rounds: 0 };
     let sent = cheat.prove_tampered(&mut |out| push.tamper(out));
     Push { cheat, alterations: Vec::new(), sent }
 }
