@@ -149,7 +149,7 @@ fn mutate(trace: &mut Trace, update: &mut Parameters, draw: &mut Draw) -> &'stat
 
 #[test]
 fn the_argument_refuses_what_the_predicate_refuses() {
-    let count = if long() { 2_000 } else { 60 };
+    let count = if long() { 400 } else { 60 };
     let (mut played, mut right, mut wrong) = (0, 0, 0);
     for (seed, case) in [relu(), linear(), tied()].into_iter().chain(shapes()).enumerate() {
         let (trace, update) = run(&case.program, &case.base, &case.x, &case.y).expect("in range");

@@ -576,3 +576,30 @@ fn the_honest_material_is_accepted() {
         assert!(cheat.touched().is_empty());
     }
 }
+
+/// The judge notices when the named check is not the one that refuses.
+#[test]
+#[should_panic(expected = "the checks that fail")]
+fn the_judge_refuses_the_wrong_check() {
+    let cheat = with_labels(relu(), |y| y[..3].rotate_left(1));
+    judge("wrong_label", &cheat, &cheat.prove(), &[Check::LookupRoot], Opening::True);
+}
+
+/// The judge notices an attack that nothing refuses.
+#[test]
+#[should_panic(expected = "SOUNDNESS: nothing refuses the attack")]
+fn the_judge_refuses_what_is_accepted() {
+    let cheat = relu().honest();
+    judge("honest", &cheat, &cheat.prove(), &[], Opening::True);
+}
+
+/// The judge notices that the opening would have refused as well, so that no check was the only defence.
+#[test]
+#[should_panic(expected = "whether the opened value is true")]
+fn the_judge_notices_a_second_defence() {
+    let cheat = with_labels(relu(), |y| y[..3].rotate_left(1));
+    let sent = cheat.prove();
+    let mut other = cheat.clone();
+    other.stack[0] += 1;
+    judge("wrong_label", &other, &sent, &[Check::DatasetLink], Opening::True);
+}
