@@ -193,13 +193,7 @@ pub fn forge(source: &Source<'_>, rewrite: Rewrite<'_>) -> Forged {
                         let rho = dividend - 2 * total * p;
                         let limbs = &layout.division_limbs;
                         stack.put_limbs(Tensor::DivisionRemainder, limbs, row, class, rho);
-                        stack.put_limbs(
-                            Tensor::DivisionComplement,
-                            limbs,
-                            row,
-                            class,
-                            2 * total - 1 - rho,
-                        );
+                        stack.put_limbs(Tensor::DivisionComplement, limbs, row, class, 2 * total - 1 - rho);
                         p - (labels[class] << fe)
                     })
                     .collect()

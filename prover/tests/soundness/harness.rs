@@ -161,6 +161,14 @@ pub fn tied() -> &'static Case {
     })
 }
 
+/// The other shapes of a program: one layer, one step, one example, one output, each gate with each loss.
+pub fn shapes() -> &'static [Case] {
+    static CASES: OnceLock<Vec<Case>> = OnceLock::new();
+    CASES.get_or_init(|| {
+        (20..).zip(common::programs()).map(|(seed, program)| Case::new(program, seed)).collect()
+    })
+}
+
 /// What a malicious prover commits to and proves with.
 #[derive(Clone)]
 pub struct Cheat {
@@ -515,7 +523,10 @@ pub enum Opening {
 /// With no check expected, the opening is the one defence: all else accepts.
 pub fn judge(name: &str, cheat: &Cheat, sent: &Sent, expected: &[Check], opening: Opening) {
     let case = cheat.case;
-    assert!(!expected.is_empty() || opening == Opening::False, "{name}: SOUNDNESS: nothing refuses the attack");
+    assert!(
+        !expected.is_empty() || opening == Opening::False,
+        "{name}: SOUNDNESS: nothing refuses the attack"
+    );
     let report = probe(case, &sent.messages);
     assert_eq!(report.failing(), expected, "{name}: the checks that fail");
     for check in expected {

@@ -7,7 +7,9 @@ use weightproof_circuits::field::F;
 use weightproof_circuits::statement::{MODE_OPEN, PROTOCOL_VERSION, SEAL_SIGMA, Statement};
 use weightproof_circuits::transcript::Transcript;
 
-use crate::harness::{Case, Opening, Sent, judge, linear, opened_value, probe, probe_under, relu, verify, verify_under};
+use crate::harness::{
+    Case, Opening, Sent, judge, linear, opened_value, probe, probe_under, relu, shapes, verify, verify_under,
+};
 
 fn shape(error: ArgumentError) -> (&'static str, usize, usize) {
     assert_eq!(error.code(), ErrorCode::E301);
@@ -95,7 +97,8 @@ fn every_later_challenge_depends_on_every_element() {
                 let odd = weightproof_circuits::field::to_bytes(value)[0] & 1 == 1;
                 *value += if odd { -F::ONE } else { F::ONE };
                 let report = probe(case, &messages);
-                for (number, (before, after)) in honest.challenges.iter().zip(&report.challenges).enumerate() {
+                for (number, (before, after)) in honest.challenges.iter().zip(&report.challenges).enumerate()
+                {
                     let place = format!("message {index}, element {element}, challenge {number}");
                     assert_eq!(before.0, after.0, "{place}");
                     assert_eq!(before.1 != after.1, before.0 > index, "{place}");
@@ -182,9 +185,9 @@ fn claims_are_bound_before_they_are_batched() {
                 + a[2] * (b[0] * c[1] - b[1] * c[0])
         };
         let mut messages = sent.messages.clone();
-        for element in 0..4 {
+        for (element, value) in messages[index].iter_mut().enumerate().take(4) {
             let by = if element % 2 == 0 { minor(element) } else { -minor(element) };
-            messages[index][element] += by;
+            *value += by;
         }
         assert_ne!(messages, sent.messages);
         let frozen = probe_under(case, case.transcript(), &messages, Some(&replayed)).expect("shape");
@@ -251,7 +254,8 @@ fn every_field_of_the_statement_is_bound() {
     let under = |statement: &Statement| Transcript::new("soundness", &statement.digest());
     let sent = cheat.prove_under(under(&original));
     // The control: under the statement that was proved, the messages are accepted.
-    let claim = verify_under(case, under(&original), &sent.messages, &[]).expect("the statement that was proved");
+    let claim =
+        verify_under(case, under(&original), &sent.messages, &[]).expect("the statement that was proved");
     assert_eq!(opened_value(&cheat, &case.base, &case.exponential, &claim), claim.value);
     for field in Statement::FIELDS {
         let mut changed = original.clone();
@@ -267,6 +271,19 @@ fn every_field_of_the_statement_is_bound() {
     // Another protocol name is another transcript, too.
     let other = Transcript::new("soundness, another", &original.digest());
     verify_under(case, other, &sent.messages, &[]).expect_err("another protocol");
+}
+
+/// A transcript of zeros is refused, by several checks and by the opening.
+#[test]
+fn zeros_prove_nothing() {
+    for case in [relu(), linear()].into_iter().chain(shapes()) {
+        let cheat = case.honest();
+        let mut sent = cheat.prove();
+        sent.messages.iter_mut().for_each(|message| message.fill(F::ZERO));
+        let failing = probe(case, &sent.messages).failing();
+        assert!(failing.contains(&Check::MatrixProducts), "{failing:?}");
+        judge("zeros", &cheat, &sent, &failing, Opening::False);
+    }
 }
 
 /// Messages of one program, or of one dataset, do not serve for another.

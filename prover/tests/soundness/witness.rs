@@ -7,7 +7,7 @@ use weightproof_circuits::program::{Coefficients, Program};
 
 use crate::forge::{Site, Source, data_rows, faithful};
 use crate::harness::{
-    Case, Cheat, Opening, judge, linear, long, opened_value, probe, prove_split, relu, verify,
+    Case, Cheat, Opening, judge, linear, long, opened_value, probe, prove_split, relu, shapes, tied, verify,
 };
 
 /// An attack by name, with the checks that stop it.
@@ -369,7 +369,9 @@ fn second_largest() -> Cheat {
     let case = relu();
     let (row, largest, second) = ranked(case);
     case.forged(&|s, value| match s {
-        _ if s == Site::new(Tensor::Maximum, row, 0) => case.at(Site::new(Tensor::PreActivation(2), row, second)),
+        _ if s == Site::new(Tensor::Maximum, row, 0) => {
+            case.at(Site::new(Tensor::PreActivation(2), row, second))
+        }
         _ if s == Site::new(Tensor::Hot, row, largest) => 0,
         _ if s == Site::new(Tensor::Hot, row, second) => 1,
         _ => value,
@@ -509,7 +511,11 @@ fn padding_is_zero_in_every_block() {
             let width = 1usize << block.unit_variables;
             let in_units = (block.units < width).then_some(block.units);
             // Example 3 of step 0 and step 3 are beyond the declared shape.
-            let positions = [in_units, Some(layout.batch * width), Some((layout.steps << layout.example_variables) * width)];
+            let positions = [
+                in_units,
+                Some(layout.batch * width),
+                Some((layout.steps << layout.example_variables) * width),
+            ];
             let present: Vec<usize> = positions.into_iter().flatten().collect();
             for (axis, position) in present.iter().enumerate() {
                 if !long() && axis != index % present.len() {
@@ -533,17 +539,20 @@ fn padding_is_zero_in_every_block() {
 /// Every declared block holds a value just outside its table: the lookup says so, whatever else does.
 #[test]
 fn every_block_is_held_to_its_table() {
-    for case in [relu(), linear()] {
+    let others = if long() { shapes() } else { &shapes()[1..2] };
+    for case in [relu(), linear()].into_iter().chain(others) {
         for block in case.layout.blocks.iter().filter(|b| b.is_tensor()) {
             let table = match block.leaf {
                 Leaf::Single(table) | Leaf::Pair(table, _) => table,
-                // A partner alone: any other value is outside the pair's table.
-                Leaf::Neutral => Table::Signed16,
+                // A partner alone: no entry of a pair's table is as large.
+                Leaf::Neutral => Table::Bits(16),
                 Leaf::Table(_) => continue,
             };
             let last = table.entry((1 << table.variables()) - 1) as i32;
             let mut cheat = case.honest();
-            cheat.stack[block.offset] = last + 1;
+            // The least value outside, or one at the edge of the word.
+            let values = [last + 1, i32::MAX, i32::MIN];
+            cheat.stack[block.offset] = values[(block.offset >> block.variables) % values.len()];
             let cheat = cheat.counted();
             assert_eq!(cheat.outside().map(|o| o.1), Some(0), "{:?}", block.tensor);
             let sent = cheat.prove();
@@ -557,7 +566,7 @@ fn every_block_is_held_to_its_table() {
 /// A fresh copy of the honest material is accepted: the harness itself refuses nothing.
 #[test]
 fn the_honest_material_is_accepted() {
-    for case in [relu(), linear()] {
+    for case in [relu(), linear(), tied()].into_iter().chain(shapes()) {
         let cheat = case.honest();
         assert_eq!(cheat.outside(), None);
         let sent = cheat.prove();
@@ -566,4 +575,31 @@ fn the_honest_material_is_accepted() {
         assert_eq!(opened_value(&cheat, &case.base, &case.exponential, &claim), claim.value);
         assert!(cheat.touched().is_empty());
     }
+}
+
+/// The judge notices when the named check is not the one that refuses.
+#[test]
+#[should_panic(expected = "the checks that fail")]
+fn the_judge_refuses_the_wrong_check() {
+    let cheat = with_labels(relu(), |y| y[..3].rotate_left(1));
+    judge("wrong_label", &cheat, &cheat.prove(), &[Check::LookupRoot], Opening::True);
+}
+
+/// The judge notices an attack that nothing refuses.
+#[test]
+#[should_panic(expected = "SOUNDNESS: nothing refuses the attack")]
+fn the_judge_refuses_what_is_accepted() {
+    let cheat = relu().honest();
+    judge("honest", &cheat, &cheat.prove(), &[], Opening::True);
+}
+
+/// The judge notices that the opening would have refused as well, so that no check was the only defence.
+#[test]
+#[should_panic(expected = "whether the opened value is true")]
+fn the_judge_notices_a_second_defence() {
+    let cheat = with_labels(relu(), |y| y[..3].rotate_left(1));
+    let sent = cheat.prove();
+    let mut other = cheat.clone();
+    other.stack[0] += 1;
+    judge("wrong_label", &other, &sent, &[Check::DatasetLink], Opening::True);
 }
