@@ -181,6 +181,17 @@ impl Proof {
         writer.into_bytes()
     }
 
+    /// The refusal of a proof that is shorter than any of its program can be.
+    pub(crate) fn too_short(bytes: &[u8], least: usize) -> DecodeError {
+        let found = format!("{} bytes", bytes.len());
+        Reader::new(bytes).error(
+            ErrorCode::E106,
+            "proof",
+            format!("at least {least} bytes for this program"),
+            found,
+        )
+    }
+
     /// Reads a proof of the given shape. Its length is checked before anything is decoded or allocated.
     ///
     /// # Errors
