@@ -2,7 +2,7 @@
 
 use weightproof_circuits::algebra::{ArgumentError, Powers};
 use weightproof_circuits::argument::{self, OpeningClaim};
-use weightproof_circuits::batches::{BatchError, indices};
+use weightproof_circuits::batches::{BatchError, MAXIMUM_ROWS, indices};
 use weightproof_circuits::curve::{Generators, point_to_bytes};
 use weightproof_circuits::encoding::DecodeError;
 use weightproof_circuits::error::ErrorCode;
@@ -17,7 +17,7 @@ use weightproof_circuits::statement::{Statement, Unsupported};
 use crate::binding;
 use crate::contribution::{Contribution, ContributionError, Proof, ProofShape};
 use crate::opening::{self, Commitments, OpeningStatement};
-use crate::{generator_counts, public, threads};
+use crate::{public, threads};
 
 /// A value that a proof vouches for. Only [`verify`] makes one.
 #[derive(Clone, Debug)]
@@ -151,10 +151,7 @@ fn hex(bytes: &[u8]) -> String {
 /// See [`VerifyError`]; every refusal has a code.
 pub fn verify(bytes: &[u8], base: &Parameters) -> Result<Verified<Statement>, VerifyError> {
     let contribution = Contribution::decode(bytes)?;
-    contribution.statement.check_supported()?;
-    let layout = Layout::new(&contribution.program);
-    let (rows, messages) = generator_counts(&layout, &contribution.program);
-    verify_contribution(contribution, base, &Generators::derive(rows, messages))
+    verify_contribution(contribution, base, None)
 }
 
 /// Verifies a contribution with generators that the caller derived or cached. A cache that somebody else could write
@@ -168,13 +165,14 @@ pub fn verify_with(
     generators: &Generators,
 ) -> Result<Verified<Statement>, VerifyError> {
     let contribution = Contribution::decode(bytes)?;
-    verify_contribution(contribution, base, generators)
+    verify_contribution(contribution, base, Some(generators))
 }
 
+/// Derives the generators when there are none, but not before every cheaper check has passed.
 fn verify_contribution(
     contribution: Contribution,
     base: &Parameters,
-    generators: &Generators,
+    generators: Option<&Generators>,
 ) -> Result<Verified<Statement>, VerifyError> {
     let Contribution { program, update, statement, proof: proof_bytes } = contribution;
 
@@ -194,6 +192,7 @@ fn verify_contribution(
 
     // The shape of the proof follows from the program and the rows that the beacon chose.
     let layout = Layout::new(&program);
+    check_least_length(&layout, &program, statement.dataset_rows, proof_bytes.len())?;
     let chosen = indices(&statement.batch_seed(), statement.dataset_rows, program.steps(), program.batch())?;
     let (distinct, places) = binding::distinct_rows(&chosen);
     let membership =
@@ -202,12 +201,14 @@ fn verify_contribution(
     let proof = Proof::decode(&proof_bytes, &shape)?;
     let (rows, messages) =
         (1usize << layout.column_variables, shape.messages.iter().max().copied().unwrap_or(0));
-    if generators.rows().len() < rows || generators.messages().len() < messages {
+    if let Some(found) = generators
+        && (found.rows().len() < rows || found.messages().len() < messages)
+    {
         return Err(VerifyError::Generators {
             expected_rows: rows,
             expected_messages: messages,
-            rows: generators.rows().len(),
-            messages: generators.messages().len(),
+            rows: found.rows().len(),
+            messages: found.messages().len(),
         });
     }
     let encodings: Vec<[u8; 32]> = proof.dataset_rows.iter().map(point_to_bytes).collect();
@@ -236,6 +237,15 @@ fn verify_contribution(
     let opening =
         opening::verify(&mut transcript, opening_statement, &proof.opening).ok_or(VerifyError::Opening)?;
 
+    let derived;
+    let generators = match generators {
+        Some(generators) => generators,
+        None => {
+            derived = Generators::derive(rows, messages);
+            &derived
+        }
+    };
+
     // All group equations under powers of one last challenge. Only when their sum is not zero are they told apart.
     let value = proof.messages.last().copied().ok_or(VerifyError::Seal)?;
     let commitments =
@@ -251,6 +261,33 @@ fn verify_contribution(
     }
     let proof_bytes = statement.encode().len() + proof_bytes.len();
     Ok(Verified { value: statement, program, update, proof_bytes })
+}
+
+/// Refuses a proof that is too short for its program before the batches are drawn: a few hundred bytes may name a program
+/// of 2^28 examples. The examples are permutations of the rows, so as many rows as possible are distinct.
+fn check_least_length(
+    layout: &Layout,
+    program: &Program,
+    dataset_rows: u64,
+    found: usize,
+) -> Result<(), VerifyError> {
+    // Other numbers of rows are refused where the batches are drawn.
+    if !(1..=MAXIMUM_ROWS).contains(&dataset_rows) {
+        return Ok(());
+    }
+    let examples = program.steps().saturating_mul(program.batch());
+    let distinct = usize::try_from(dataset_rows).unwrap_or(usize::MAX).min(examples);
+    let least = ProofShape::new(layout, program, distinct, 0).bytes();
+    if found < least {
+        return Err(VerifyError::Proof(DecodeError {
+            code: ErrorCode::E106,
+            offset: found,
+            what: "proof",
+            expected: format!("at least {least} bytes for this program"),
+            found: found.to_string(),
+        }));
+    }
+    Ok(())
 }
 
 /// One multi-exponentiation, in two halves where threads are to be had.
