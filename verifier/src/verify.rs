@@ -3,7 +3,7 @@
 use weightproof_circuits::algebra::{ArgumentError, Powers};
 use weightproof_circuits::argument::{self, OpeningClaim};
 use weightproof_circuits::batches::{BatchError, MAXIMUM_ROWS, indices};
-use weightproof_circuits::curve::{Generators, point_to_bytes};
+use weightproof_circuits::curve::{Generators, POINT_BYTES, point_to_bytes};
 use weightproof_circuits::encoding::DecodeError;
 use weightproof_circuits::error::ErrorCode;
 use weightproof_circuits::layout::Layout;
@@ -192,7 +192,7 @@ fn verify_contribution(
 
     // The shape of the proof follows from the program and the rows that the beacon chose.
     let layout = Layout::new(&program);
-    check_least_length(&layout, &program, statement.dataset_rows, proof_bytes.len())?;
+    check_least_length(&layout, statement.dataset_rows, proof_bytes.len())?;
     let chosen = indices(&statement.batch_seed(), statement.dataset_rows, program.steps(), program.batch())?;
     let (distinct, places) = binding::distinct_rows(&chosen);
     let membership =
@@ -263,21 +263,17 @@ fn verify_contribution(
     Ok(Verified { value: statement, program, update, proof_bytes })
 }
 
-/// Refuses a proof that is too short for its program before the batches are drawn: a few hundred bytes may name a program
-/// of 2^28 examples. The examples are permutations of the rows, so as many rows as possible are distinct.
-fn check_least_length(
-    layout: &Layout,
-    program: &Program,
-    dataset_rows: u64,
-    found: usize,
-) -> Result<(), VerifyError> {
+/// Refuses a proof that has no room for its rows before the batches are drawn and the messages counted: a few hundred
+/// bytes may name a program of 2^28 examples. The examples are permutations of the rows, so as many rows as possible are
+/// distinct.
+fn check_least_length(layout: &Layout, dataset_rows: u64, found: usize) -> Result<(), VerifyError> {
     // Other numbers of rows are refused where the batches are drawn.
     if !(1..=MAXIMUM_ROWS).contains(&dataset_rows) {
         return Ok(());
     }
-    let examples = program.steps().saturating_mul(program.batch());
+    let examples = layout.steps.saturating_mul(layout.batch);
     let distinct = usize::try_from(dataset_rows).unwrap_or(usize::MAX).min(examples);
-    let least = ProofShape::new(layout, program, distinct, 0).bytes();
+    let least = POINT_BYTES.saturating_mul(distinct.saturating_add(1 << layout.matrix_row_variables()));
     if found < least {
         return Err(VerifyError::Proof(DecodeError {
             code: ErrorCode::E106,
