@@ -85,7 +85,14 @@ impl Case {
     }
 
     /// Trains on given rows from a given model and names the update in the statement.
-    pub fn run_on(&self, mut statement: Statement, chosen: Vec<u32>, base: &Parameters, x: Vec<i16>, y: Vec<i16>) -> Run {
+    pub fn run_on(
+        &self,
+        mut statement: Statement,
+        chosen: Vec<u32>,
+        base: &Parameters,
+        x: Vec<i16>,
+        y: Vec<i16>,
+    ) -> Run {
         let (trace, update) = run(&self.program, base, &x, &y).expect("test data stay in range");
         statement.update_digest = update.digest(&self.program).expect("the update fits its program");
         Run { statement, chosen, x, y, trace, update }
