@@ -22,8 +22,8 @@ use crate::threads;
 pub const MAGIC: [u8; 4] = *b"WPF1";
 /// Longest program encoding.
 pub const MAXIMUM_PROGRAM: usize = 1 << 16;
-/// Longest update encoding.
-pub const MAXIMUM_UPDATE: usize = 1 << 32;
+/// Longest update encoding; fits 32-bit targets.
+pub const MAXIMUM_UPDATE: usize = u32::MAX as usize;
 /// Longest statement encoding.
 pub const MAXIMUM_STATEMENT: usize = 1 << 10;
 
@@ -179,17 +179,6 @@ impl Proof {
         scalar(&mut writer, &self.opening.response);
         scalar(&mut writer, &self.opening.blinding);
         writer.into_bytes()
-    }
-
-    /// The refusal of a proof that is shorter than any of its program can be.
-    pub(crate) fn too_short(bytes: &[u8], least: usize) -> DecodeError {
-        let found = format!("{} bytes", bytes.len());
-        Reader::new(bytes).error(
-            ErrorCode::E106,
-            "proof",
-            format!("at least {least} bytes for this program"),
-            found,
-        )
     }
 
     /// Reads a proof of the given shape. Its length is checked before anything is decoded or allocated.

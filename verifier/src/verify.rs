@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use weightproof_circuits::algebra::{ArgumentError, Powers};
 use weightproof_circuits::argument::{self, OpeningClaim};
-use weightproof_circuits::batches::{BatchError, indices};
-use weightproof_circuits::curve::{Generators, point_to_bytes};
+use weightproof_circuits::batches::{BatchError, MAXIMUM_ROWS, indices};
+use weightproof_circuits::curve::{Generators, POINT_BYTES, point_to_bytes};
 use weightproof_circuits::encoding::DecodeError;
 use weightproof_circuits::error::ErrorCode;
 use weightproof_circuits::layout::Layout;
@@ -193,14 +193,7 @@ fn verify_contribution<'a>(
 
     // The shape of the proof follows from the program and the rows that the beacon chose.
     let layout = Layout::new(&program);
-    // A stream of permutations draws min(N, K·B) distinct rows, so a lower bound is known before any is drawn: a short file
-    // cannot buy long work.
-    let examples = (program.steps() as u64).saturating_mul(program.batch() as u64);
-    let fewest = usize::try_from(examples.min(statement.dataset_rows)).unwrap_or(usize::MAX);
-    let least = ProofShape::new(&layout, &program, fewest, 0).bytes();
-    if proof_bytes.len() < least {
-        return Err(Proof::too_short(&proof_bytes, least).into());
-    }
+    check_least_length(&layout, statement.dataset_rows, proof_bytes.len())?;
     let chosen = indices(&statement.batch_seed(), statement.dataset_rows, program.steps(), program.batch())?;
     let (distinct, places) = binding::distinct_rows(&chosen);
     let membership =
@@ -261,6 +254,29 @@ fn verify_contribution<'a>(
     }
     let proof_bytes = statement.encode().len() + proof_bytes.len();
     Ok(Verified { value: statement, program, update, proof_bytes })
+}
+
+/// Refuses a proof that has no room for its rows before the batches are drawn and the messages counted: a few hundred
+/// bytes may name a program of 2^20 examples. The examples are permutations of the rows, so as many rows as possible are
+/// distinct.
+fn check_least_length(layout: &Layout, dataset_rows: u64, found: usize) -> Result<(), VerifyError> {
+    // Other numbers of rows are refused where the batches are drawn.
+    if !(1..=MAXIMUM_ROWS).contains(&dataset_rows) {
+        return Ok(());
+    }
+    let examples = layout.steps.saturating_mul(layout.batch);
+    let distinct = usize::try_from(dataset_rows).unwrap_or(usize::MAX).min(examples);
+    let least = POINT_BYTES.saturating_mul(distinct.saturating_add(1 << layout.matrix_row_variables()));
+    if found < least {
+        return Err(VerifyError::Proof(DecodeError {
+            code: ErrorCode::E106,
+            offset: found,
+            what: "proof",
+            expected: format!("at least {least} bytes for this program"),
+            found: found.to_string(),
+        }));
+    }
+    Ok(())
 }
 
 /// One multi-exponentiation, in two halves where threads are to be had.
