@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::create_dir_all(&directory)?;
     let softmax = case("[3, 4, 2]", "relu", "softmax-cross-entropy", "0.0", 9, 21);
     let squared = case("[2, 1]", "identity", "squared-error", "0.5", 6, 22);
-    // Two beacons whose Merkle proofs have the same length, so that parts of one file fit the other.
+    // Two beacons whose Merkle proofs and updates have the same lengths, so that parts of one file fit the other.
     let first = write(&directory, "softmax-relu", &softmax, 1, None)?;
     for beacon in 2..=u8::MAX {
         if write(&directory, "softmax-relu-second", &softmax, beacon, Some(first))? == first {
@@ -39,25 +39,27 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Proves under a beacon and writes the file, unless its membership proof has another length than wanted; returns it.
+/// Proves under a beacon and writes the file, unless its lengths, of the membership proof and of the whole, are others than
+/// wanted; returns them.
 fn write(
     directory: &std::path::Path,
     name: &str,
     case: &Case,
     beacon: u8,
-    wanted: Option<usize>,
-) -> Result<usize, Box<dyn std::error::Error>> {
+    wanted: Option<(usize, usize)>,
+) -> Result<(usize, usize), Box<dyn std::error::Error>> {
     let run = case.run(case.statement(beacon));
     let (distinct, _) = weightproof_verifier::binding::distinct_rows(&run.chosen);
     let membership = case.dataset.membership(&distinct)?.hashes.len();
-    if wanted.is_some_and(|wanted| wanted != membership) {
-        return Ok(membership);
-    }
     let proof = case.seal(&case.witness(&run), &run.statement, &run.chosen, u64::from(beacon));
     let bytes = case.file(&run.statement, &run.update, &proof);
+    let lengths = (membership, bytes.len());
+    if wanted.is_some_and(|wanted| wanted != lengths) {
+        return Ok(lengths);
+    }
     case.verify(&bytes)?;
     std::fs::write(directory.join(format!("{name}.wpf")), &bytes)?;
     let digest: String = run.statement.digest().iter().map(|byte| format!("{byte:02x}")).collect();
     println!("{name}.wpf {} bytes, statement {digest}, {membership} Merkle hashes", bytes.len());
-    Ok(membership)
+    Ok(lengths)
 }

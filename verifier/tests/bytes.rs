@@ -422,10 +422,10 @@ fn declared_lengths_cost_nothing() {
 
 #[test]
 fn a_small_file_cannot_ask_for_a_large_program() {
-    // A statement that is right in all its digests, for a program of 2^27 examples, without a proof to match.
+    // A statement that is right in all its digests, for a program of 2^20 examples, without a proof to match.
     let golden = golden(0);
     let mut spec = golden.contribution.program.spec();
-    (spec.steps, spec.batch, spec.weight_bits) = (4096, 1 << 15, None);
+    (spec.steps, spec.batch, spec.weight_bits) = (4096, 1 << 8, None);
     spec.learning_rate = "64".parse().expect("a decimal");
     let program = Program::validate(spec).unwrap_or_else(|error| panic!("{error}"));
     let mut contribution = golden.contribution.clone();

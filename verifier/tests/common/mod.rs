@@ -16,16 +16,16 @@ use weightproof_verifier::{Contribution, Verified, VerifyError, generator_counts
 
 /// File, base model and statement digest of each golden proof.
 pub const GOLDEN: [(&str, &str, &str); 3] = [
-    ("softmax-relu", "softmax-relu", "665eb063ccb34b13d93252ab72877c80245b4428b5b6dface568c4514537a5ab"),
+    ("softmax-relu", "softmax-relu", "8495c6a7c8bc9bc1b94fe460088187e4cb545653e03131fcdbcfaff41a2a9db1"),
     (
         "softmax-relu-second",
         "softmax-relu",
-        "023cf819d2cc63551a226ceb107242cf5a6d5e067c2646f2da2ce88a5a587ee4",
+        "626a31d573579d45998942aa7a4e908a1147e58381bdf708404a476e09c5a2dd",
     ),
     (
         "squared-momentum",
         "squared-momentum",
-        "d414504c9132e5a966375da6a57ec113bdf5e8b9c1e9295631b885103d2ffc21",
+        "83361c0529e2e6110944f5c2f7995bd1eb3c5de103397e16ac12669f3d9660a3",
     ),
 ];
 
