@@ -22,6 +22,7 @@ pub mod multilinear;
 pub mod parameters;
 pub mod program;
 pub mod seal;
+pub mod soundness;
 pub mod statement;
 pub mod transcript;
 

@@ -1,34 +1,44 @@
 //! The one door to trainer, prover and verifier: the rest of the command knows nothing of their types.
 use crate::bars::Bars;
+use crate::cache::Cache;
 use crate::failure::Failure;
+use crate::locations;
+use crate::output::hex;
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+use weightproof_circuits::batches::{BatchSeed, indices};
+use weightproof_circuits::curve::Generators;
+use weightproof_circuits::error::ErrorCode;
+use weightproof_circuits::layout::Layout;
 use weightproof_circuits::parameters::Parameters;
 use weightproof_circuits::program::Program;
+use weightproof_circuits::statement::{MODE_OPEN, MODE_PRIVATE, SEAL_HALO2, SEAL_SIGMA, Statement};
+use weightproof_prover::argument::ProveError;
 use weightproof_prover::data::{Examples, Share};
 use weightproof_prover::float::{self, FloatError, FloatModel};
+use weightproof_prover::progress::Progress;
 use weightproof_prover::trainer::{self, TrainError};
+use weightproof_prover::{
+    CommittedDataset, Committer, ContributeError, DatasetError, Job, contribute, derive_generators,
+    generators,
+};
+use weightproof_verifier::{Contribution, VerifyError, generator_counts, verify_with};
+use zeroize::Zeroizing;
 
+pub use weightproof_prover::estimate::Estimate;
 pub use weightproof_prover::trainer::Quality;
 
-/// What one contribution is expected to cost.
-#[derive(Clone, Copy, Debug)]
-pub struct Cost {
-    /// Peak memory.
-    pub memory_bytes: u64,
-    /// Training and proving on this machine.
-    pub seconds: f64,
-    /// The proof without the update.
-    pub proof_bytes: u64,
+/// Estimates a contribution of `program` on a data set of `rows` rows, on this machine's cores.
+pub fn estimate(program: &Program, rows: usize) -> Estimate {
+    weightproof_prover::estimate::estimate(program, rows, cores())
 }
 
-/// Estimates a contribution of `program` on a data set of `rows` rows.
-pub fn estimate(program: &Program, rows: usize) -> Cost {
-    // By the cost model of the protocol's design until the prover measures its own.
-    let activations: usize = program.layers()[1..].iter().sum::<usize>() * program.steps() * program.batch();
-    let entries = (10 * activations) as u64;
-    let memory_bytes = 96 * entries + 48 * program.parameter_count() as u64 + 64 * rows as u64;
-    Cost { memory_bytes, seconds: entries as f64 * 5e-7, proof_bytes: 90 << 10 }
+/// Cores that this process may use.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// The exact outputs of a model on rows of features, at scale `2^activation_bits`.
@@ -58,26 +68,36 @@ fn training(error: TrainError) -> Failure {
             Failure::Range(error.to_string())
         }
         TrainError::Interrupted { .. } => Failure::Interrupted,
-        TrainError::Shape { .. } => Failure::Proof(error.to_string()),
+        // A plan and a model file have consistent shapes: reaching these is a fault of ours, to be reported.
+        TrainError::Model(_) | TrainError::Shape { .. } | TrainError::Labels { .. } => {
+            Failure::Proof(error.to_string())
+        }
     }
 }
 
 /// Training rows under commitment, with their secrets.
 #[derive(Debug)]
 pub struct Dataset {
-    root: [u8; 32],
-    rows: usize,
+    committed: CommittedDataset,
+    hedge: Zeroizing<[u8; 32]>,
 }
 
 impl Dataset {
+    fn new(committed: CommittedDataset) -> Dataset {
+        // Blindings drawn later stay secret even if the system's randomness fails, as long as this file's do.
+        let secret = committed.to_secret_bytes();
+        let digest = Sha256::new().chain_update(b"weightproof hedge v1").chain_update(&*secret).finalize();
+        Dataset { committed, hedge: Zeroizing::new(digest.into()) }
+    }
+
     /// The public commitment.
     pub fn root(&self) -> [u8; 32] {
-        self.root
+        self.committed.root()
     }
 
     /// Rows, labels and blindings: for one file that its owner alone may read.
-    pub fn secret_bytes(&self) -> zeroize::Zeroizing<Vec<u8>> {
-        zeroize::Zeroizing::new(Vec::new())
+    pub fn secret_bytes(&self) -> Zeroizing<Vec<u8>> {
+        self.committed.to_secret_bytes()
     }
 }
 
@@ -115,18 +135,38 @@ pub struct Made {
     pub stages: BTreeMap<String, f64>,
 }
 
+/// The name of the generators in the cache; another derivation needs another name.
+const CACHED_GENERATORS: &str = "generators-v1";
+
+/// At least `rows` row and `messages` message generators, from the cache or derived and then cached.
+fn generators(rows: usize, messages: usize, bars: &Bars) -> Arc<Generators> {
+    bars.begin("generators", 0);
+    let cache = Cache::new(locations::cache());
+    let cached = cache.load(CACHED_GENERATORS).and_then(|bytes| generators::from_bytes(&bytes));
+    let (found_rows, found_messages) =
+        cached.as_ref().map_or((0, 0), |found| (found.rows().len(), found.messages().len()));
+    if let Some(found) = cached.filter(|_| found_rows >= rows && found_messages >= messages) {
+        return Arc::new(found);
+    }
+    // The larger of both sizes: programs that alternate do not displace each other's.
+    let (rows, messages) = generators::cached_counts(rows.max(found_rows), messages.max(found_messages));
+    let derived = derive_generators(rows, messages);
+    cache.store(CACHED_GENERATORS, &generators::to_bytes(&derived));
+    Arc::new(derived)
+}
+
 /// The prover with its generators.
-#[derive(Debug)]
-pub struct Proving {}
+pub struct Proving {
+    generators: Arc<Generators>,
+    layout: Layout,
+}
 
 impl Proving {
-    /// Gets the generators that `program` needs, from the cache on disk or by deriving them.
-    ///
-    /// # Errors
-    /// [`Failure::Interrupted`].
-    pub fn open(program: &Program, bars: &Bars) -> Result<Proving, Failure> {
-        let _ = (program, bars);
-        Ok(Proving {})
+    /// Gets the generators that `program` needs, from the cache on disk or by deriving them (seconds, once).
+    pub fn open(program: &Program, bars: &Bars) -> Proving {
+        let layout = Layout::new(program);
+        let (rows, messages) = generator_counts(&layout, program);
+        Proving { generators: generators(rows, messages, bars), layout }
     }
 
     /// Commits to the training rows.
@@ -134,17 +174,20 @@ impl Proving {
     /// # Errors
     /// [`Failure::Interrupted`], [`Failure::Proof`].
     pub fn commit(&self, examples: &Examples, bars: &Bars) -> Result<Dataset, Failure> {
-        let _ = (bars, examples.rows());
-        Err(unavailable())
+        let committer = Committer::new(&self.generators);
+        match CommittedDataset::commit(examples.clone(), &self.layout, &committer, &[], bars) {
+            Ok(committed) => Ok(Dataset::new(committed)),
+            Err(DatasetError::Cancelled) => Err(Failure::Interrupted),
+            Err(error) => Err(Failure::Proof(error.to_string())),
+        }
     }
 
     /// Reads what [`Dataset::secret_bytes`] gave.
     ///
     /// # Errors
-    /// In words.
-    pub fn restore(&self, secret: &[u8]) -> Result<Dataset, String> {
-        let _ = secret;
-        Err(unavailable().to_string())
+    /// [`DatasetError`].
+    pub fn restore(&self, secret: &[u8]) -> Result<Dataset, DatasetError> {
+        CommittedDataset::from_secret_bytes(secret).map(Dataset::new)
     }
 
     /// Trains and proves.
@@ -152,24 +195,48 @@ impl Proving {
     /// # Errors
     /// [`Failure::Range`] when training leaves its range, [`Failure::Interrupted`], [`Failure::Proof`].
     pub fn contribute(&self, request: &Request<'_>, bars: &Bars) -> Result<Made, Failure> {
-        let _ = (request, bars);
-        Err(unavailable())
+        let job = Job {
+            program: request.program,
+            base: request.base,
+            model_version: request.model_version,
+            dataset: &request.dataset.committed,
+            space: [0; 32],
+            round: 0,
+            beacon: request.beacon,
+            contributor: request.contributor,
+            payout: Vec::new(),
+            secret: &*request.dataset.hedge,
+        };
+        let made =
+            contribute(&job, &Committer::new(&self.generators), bars).map_err(|error| match error {
+                ContributeError::Train(error) => training(error),
+                ContributeError::Prove(ProveError::Cancelled) => Failure::Interrupted,
+                error => Failure::Proof(error.to_string()),
+            })?;
+        let mut stages = BTreeMap::new();
+        for (stage, seconds) in &made.stages {
+            *stages.entry((*stage).to_owned()).or_insert(0.0) += seconds;
+        }
+        Ok(Made {
+            bytes: made.bytes,
+            first_loss: made.steps.first().map_or(0.0, |step| step.loss),
+            last_loss: made.steps.last().map_or(0.0, |step| step.loss),
+            train_seconds: made.train_seconds,
+            prove_seconds: made.prove_seconds,
+            stages,
+        })
     }
 }
 
-fn unavailable() -> Failure {
-    Failure::Proof("expected a build with the prover, found one without; build it with the prover".to_owned())
-}
-
-/// A statement as JSON shows it; digests and keys are hexadecimal.
+/// A statement as JSON shows it, field by field; digests, keys and accounts are hexadecimal.
 #[derive(Clone, Debug, Serialize)]
 pub struct StatementView {
     /// Protocol version.
-    pub version: u32,
-    /// Program digest.
-    pub program_digest: String,
+    pub protocol_version: u16,
     /// `sigma` or `halo2`.
     pub seal: String,
+    /// Digest of the seal's key; zero for the sigma seal.
+    pub seal_key_digest: String,
     /// `open` or `private`.
     pub mode: String,
     /// The learning task.
@@ -178,6 +245,8 @@ pub struct StatementView {
     pub round: u64,
     /// What chose the batches.
     pub beacon: String,
+    /// Program digest.
+    pub program_digest: String,
     /// Root of the committed rows.
     pub dataset_root: String,
     /// How many rows are committed.
@@ -192,6 +261,32 @@ pub struct StatementView {
     pub contributor: String,
     /// Where a reward would go.
     pub payout: String,
+}
+
+impl From<&Statement> for StatementView {
+    fn from(statement: &Statement) -> StatementView {
+        let named = |value: u8, names: [(u8, &str); 2]| {
+            let known = names.into_iter().find(|(number, _)| *number == value);
+            known.map_or_else(|| format!("unknown ({value})"), |(_, name)| name.to_owned())
+        };
+        StatementView {
+            protocol_version: statement.protocol_version,
+            seal: named(statement.seal, [(SEAL_SIGMA, "sigma"), (SEAL_HALO2, "halo2")]),
+            seal_key_digest: hex(&statement.seal_key_digest),
+            mode: named(statement.mode, [(MODE_OPEN, "open"), (MODE_PRIVATE, "private")]),
+            space: hex(&statement.space),
+            round: statement.round,
+            beacon: hex(&statement.beacon),
+            program_digest: hex(&statement.program_digest),
+            dataset_root: hex(&statement.dataset_root),
+            dataset_rows: statement.dataset_rows,
+            model_version: statement.model_version,
+            model_digest: hex(&statement.model_digest),
+            update_digest: hex(&statement.update_digest),
+            contributor: hex(&statement.contributor),
+            payout: hex(&statement.payout),
+        }
+    }
 }
 
 /// A contribution that the verifier accepted.
@@ -221,30 +316,65 @@ pub struct Refusal {
 }
 
 /// The separate verifier with its generators.
-#[derive(Debug)]
 pub struct Verifying<'a> {
     bars: &'a Bars,
+    generators: Arc<Generators>,
 }
 
 impl<'a> Verifying<'a> {
-    /// A verifier that gets its generators when the first program is known.
+    /// A verifier that gets its generators when a proof needs them.
     pub fn new(bars: &'a Bars) -> Verifying<'a> {
-        Verifying { bars }
+        Verifying { bars, generators: Arc::new(Generators::from_parts(Vec::new(), Vec::new())) }
     }
 
-    /// Verifies a contribution file against the model that it must start from.
+    /// A verifier that shares the prover's generators, which are public constants.
+    pub fn beside(proving: &Proving, bars: &'a Bars) -> Verifying<'a> {
+        Verifying { bars, generators: Arc::clone(&proving.generators) }
+    }
+
+    /// Verifies a contribution file against the model that it must start from: its integers, its version, and the
+    /// `weight_bits` that its integers are scaled by.
     ///
     /// # Errors
     /// [`Refusal`] with a stable code.
     pub fn verify(
-        &self,
+        &mut self,
         bytes: &[u8],
         base: &Parameters,
         version: u64,
         weight_bits: u32,
     ) -> Result<Checked, Box<Refusal>> {
-        let _ = (self.bars, base, version, weight_bits);
-        Err(Box::new(refusal(bytes)))
+        let refused = |code: ErrorCode, message: String| {
+            let statement = Contribution::decode(bytes).ok().map(|read| StatementView::from(&read.statement));
+            Box::new(refusal(code, &message, statement))
+        };
+        let mut clock = Instant::now();
+        let mut verified = verify_with(bytes, base, &self.generators);
+        // Everything cheap has been checked by now, so nobody is made to derive generators for nothing.
+        if let Err(VerifyError::Generators { expected_rows, expected_messages, .. }) = verified {
+            self.generators = generators(expected_rows, expected_messages, self.bars);
+            self.bars.begin("verify", 0);
+            clock = Instant::now();
+            verified = verify_with(bytes, base, &self.generators);
+        }
+        let seconds = clock.elapsed().as_secs_f64();
+        let verified = verified.map_err(|error| refused(error.code(), error.to_string()))?;
+        let (statement, program) = (verified.get(), verified.program());
+        if statement.model_version != version {
+            let found = statement.model_version;
+            let text =
+                format!("expected a contribution to model version {version}, found one to version {found}");
+            return Err(refused(ErrorCode::E203, text));
+        }
+        if program.weight_bits() != weight_bits {
+            let found = program.weight_bits();
+            let text =
+                format!("expected a program with the model's weight_bits {weight_bits}, found {found}");
+            return Err(refused(ErrorCode::E201, text));
+        }
+        let next = verified.apply(base).map_err(|error| refused(ErrorCode::E201, error.to_string()))?;
+        let proof_bytes = verified.proof_bytes() as u64;
+        Ok(Checked { statement: StatementView::from(statement), next, proof_bytes, seconds })
     }
 }
 
@@ -264,14 +394,52 @@ pub struct Inspected {
 /// Reads a contribution file without verifying it.
 ///
 /// # Errors
-/// [`Refusal`] when it cannot be decoded.
+/// [`Refusal`] when it cannot be decoded or is of another version.
 pub fn inspect(bytes: &[u8]) -> Result<Inspected, Box<Refusal>> {
-    Err(Box::new(refusal(bytes)))
+    let read = Contribution::decode(bytes)
+        .map_err(|error| Box::new(refusal(error.code(), &error.to_string(), None)))?;
+    let statement = StatementView::from(&read.statement);
+    Ok(Inspected {
+        statement,
+        proof_bytes: (read.statement.encode().len() + read.proof.len()) as u64,
+        update_bytes: read.update.encode().len() as u64,
+        program: read.program,
+    })
 }
 
-fn refusal(_bytes: &[u8]) -> Refusal {
-    let message = "expected a contribution, found other bytes".to_owned();
-    Refusal { code: "E101".to_owned(), message, newer: false, statement: None }
+/// A code is shown once: messages of the verifier begin with theirs.
+fn refusal(code: ErrorCode, message: &str, statement: Option<StatementView>) -> Refusal {
+    let message =
+        message.strip_prefix(code.as_str()).map_or(message, |rest| rest.trim_start_matches([':', ' ']));
+    let newer = code == ErrorCode::E105;
+    Refusal { code: code.as_str().to_owned(), message: message.to_owned(), newer, statement }
+}
+
+/// What decides a local contribution's batches, beside its base model and program.
+#[derive(Clone, Copy, Debug)]
+pub struct Batches {
+    /// The contribution's own beacon.
+    pub beacon: [u8; 32],
+    /// Root of the committed rows.
+    pub dataset_root: [u8; 32],
+    /// Public key named in the statement.
+    pub contributor: [u8; 32],
+}
+
+impl Batches {
+    /// The rows of all steps, element `k·B + b` for example `b` of step `k`, each below `rows`.
+    fn rows(&self, program: &Program, base: &Parameters, rows: usize) -> Result<Vec<usize>, Failure> {
+        let internal = |message: String| Failure::Proof(message);
+        let seed = BatchSeed {
+            beacon: self.beacon,
+            model_digest: base.digest(program).map_err(|error| internal(error.to_string()))?,
+            dataset_root: self.dataset_root,
+            contributor: self.contributor,
+            round: 0,
+        };
+        let chosen = indices(&seed, rows as u64, program.steps(), program.batch());
+        Ok(chosen.map_err(|error| internal(error.to_string()))?.into_iter().map(|row| row as usize).collect())
+    }
 }
 
 /// The same training in `f32`, contribution by contribution.
@@ -296,15 +464,8 @@ impl<'a> Twin<'a> {
     ///
     /// # Errors
     /// As for [`Twin::new`].
-    pub fn contribute(
-        &mut self,
-        base: &Parameters,
-        dataset: &Dataset,
-        beacon: &[u8; 32],
-        contributor: &[u8; 32],
-    ) -> Result<(), Failure> {
-        let _ = (base, beacon, contributor);
-        let rows: Vec<usize> = (0..dataset.rows).collect();
+    pub fn contribute(&mut self, base: &Parameters, batches: &Batches) -> Result<(), Failure> {
+        let rows = batches.rows(self.program, base, self.training.examples.rows())?;
         let gather = |values: &[f32], width: usize| -> Vec<f32> {
             rows.iter().flat_map(|&row| values[row * width..(row + 1) * width].iter().copied()).collect()
         };
@@ -325,4 +486,64 @@ impl<'a> Twin<'a> {
 
 fn twin(error: FloatError) -> Failure {
     Failure::Proof(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ops::ControlFlow;
+    use std::path::Path;
+    use weightproof_circuits::program::Loss;
+    use weightproof_prover::data::{Schema, Table, TargetKind, prepare, split};
+
+    /// Held-out accuracy of `contributions` exact contributions and of their float twin.
+    fn accuracies(file: &str, label: &str, seed: u64, contributions: u8, learning: &str) -> (f64, f64) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data").join(file);
+        let table = Table::read(&path).unwrap();
+        let parts = split(table.rows(), seed);
+        let mut schema = Schema::fit(&table, label, TargetKind::Classes, &parts.training, 8).unwrap();
+        let mut spec = Program::default_for(schema.inputs(), schema.outputs()).unwrap().spec();
+        spec.weight_bits = None;
+        spec.learning_rate = learning.parse().unwrap();
+        let program = Program::validate(spec).unwrap();
+        schema.activation_bits = program.activation_bits();
+        let data = prepare(&table, &schema, Loss::SoftmaxCrossEntropy, &parts).unwrap();
+        let mut wide_seed = [0; 32];
+        wide_seed[..8].copy_from_slice(&seed.to_le_bytes());
+        let mut model = Parameters::initial(&program, wide_seed);
+        let mut twin = Twin::new(&program, &model, &data.training).unwrap();
+        let examples = &data.training.examples;
+        for number in 1..=contributions {
+            let batches = Batches { beacon: [number; 32], dataset_root: [7; 32], contributor: [8; 32] };
+            let rows = batches.rows(&program, &model, examples.rows()).unwrap();
+            let gather = |values: &[i16], width: usize| -> Vec<i16> {
+                rows.iter().flat_map(|&row| values[row * width..(row + 1) * width].to_vec()).collect()
+            };
+            let (x, y) =
+                (gather(&examples.features, examples.inputs), gather(&examples.labels, examples.outputs));
+            let made = trainer::train(&program, &model, &x, &y, &mut |_| ControlFlow::Continue(())).unwrap();
+            twin.contribute(&model, &batches).unwrap();
+            model = model.checked_add(&made.update).unwrap();
+        }
+        let held_out = &data.held_out.examples;
+        let exact = evaluate(&program, &model, &held_out.features, &held_out.labels).unwrap();
+        (exact.accuracy().unwrap(), twin.quality(&data.held_out).unwrap().accuracy().unwrap())
+    }
+
+    /// Means over five seeds.
+    fn means(file: &str, label: &str, contributions: u8, learning: &str) -> (f64, f64) {
+        let runs: Vec<(f64, f64)> =
+            (1..=5).map(|seed| accuracies(file, label, seed, contributions, learning)).collect();
+        (runs.iter().map(|run| run.0).sum::<f64>() / 5.0, runs.iter().map(|run| run.1).sum::<f64>() / 5.0)
+    }
+
+    #[test]
+    fn exact_training_is_as_accurate_as_float_training() {
+        let sets = [("breast_cancer.csv", "diagnosis", 4, "0.125"), ("digits.csv", "digit", 8, "0.25")];
+        for (file, label, contributions, learning) in sets {
+            let (exact, float) = means(file, label, contributions, learning);
+            assert!(exact >= 0.95, "{file}: {exact}");
+            assert!((exact - float).abs() <= 0.01, "{file}: {exact} and {float}");
+        }
+    }
 }

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod bars;
+mod cache;
 mod cli;
 mod commands;
 mod engine;

@@ -101,7 +101,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     };
     let value: f64 = number.parse().map_err(|_| expected())?;
     let bytes = value * f64::from(power).exp2();
-    if bytes >= 1.0 && bytes < 9e18 { Ok(bytes as u64) } else { Err(expected()) }
+    if (1.0..9e18).contains(&bytes) { Ok(bytes as u64) } else { Err(expected()) }
 }
 
 /// A whole number with thousands separators: `1,058`.
@@ -109,7 +109,7 @@ pub fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

@@ -241,7 +241,8 @@ mod tests {
         run.save(&state()).unwrap();
         assert_eq!(run.load(&identity(), None).unwrap(), Some(state()));
         assert_eq!(run.load(&identity(), Some("ee")).unwrap(), Some(state()));
-        let changes: [(&str, fn(&mut Identity)); 5] = [
+        type Change = fn(&mut Identity);
+        let changes: [(&str, Change); 5] = [
             ("data file", |identity| identity.data_digest.push('0')),
             ("label", |identity| identity.label.push('0')),
             ("program", |identity| identity.program_digest.push('0')),

@@ -1,7 +1,14 @@
 //! The command as users type it: usage errors, exit codes, refusals. Nothing here proves anything.
+// The lint exempts `#[test]` functions alone; the helpers here are as much tests as those.
+#![allow(clippy::unwrap_used)]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tempfile::TempDir;
+use weightproof_circuits::parameters::{LayerParameters, Parameters};
+use weightproof_circuits::program::Program;
+use weightproof_prover::data::{Column, ColumnKind, Label, Schema, Target};
+use weightproof_prover::model_file::ModelFile;
 
 /// A place of its own for each test: home, configuration and output.
 struct Place {
@@ -257,4 +264,107 @@ fn completions_and_manual_are_generated() {
     }
     let output = place.run(&["man"]);
     assert!(stdout(&output).contains(".TH") && stdout(&output).contains("memory\\-limit"));
+}
+
+/// A linear model by hand: with `z = (x − 10)/2`, the outputs are `[z, −z]`, so class `yes` wins above 10.
+fn linear_model(place: &Place) -> String {
+    let program = Program::parse(&PROGRAM.replace("[30, 8, 2]", "[1, 2]")).unwrap();
+    let one = 1i64 << program.weight_bits();
+    let layer = LayerParameters { inputs: 1, outputs: 2, weights: vec![one, -one], biases: vec![0, 0] };
+    let schema = Schema {
+        columns: vec![Column {
+            name: "x".to_owned(),
+            kind: ColumnKind::Numeric { mean: 10.0, deviation: 2.0 },
+        }],
+        label: Label {
+            name: "answer".to_owned(),
+            target: Target::Classes { classes: vec!["yes".to_owned(), "no, never".to_owned()] },
+        },
+        activation_bits: program.activation_bits(),
+    };
+    let parameters = Parameters { layers: vec![layer] };
+    let path = place.path("model-0007.safetensors");
+    ModelFile { parameters, program, model_version: 7, schema }.write(&path).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn raw_columns_are_standardised_by_the_model_itself() {
+    let place = Place::new();
+    let model = linear_model(&place);
+    let rows = place.write("rows.csv", "x\n12\n8\n10\n");
+    let output = place.run(&["predict", &model, rows.to_str().unwrap()]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    // Logits ±1: 1/(1 + e^−2) = 0.8808. A tie goes to the first class.
+    let expected = "row,prediction,probability\n1,yes,0.8808\n2,\"no, never\",0.8808\n3,yes,0.5000\n";
+    assert_eq!(stdout(&output), expected);
+    let output = place.run(&["predict", &model, rows.to_str().unwrap(), "--json"]);
+    let envelope: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(envelope[1]["prediction"], "no, never");
+
+    let labelled = place.write("labelled.csv", "truth,x\nyes,12\nyes,8\n\"no, never\",9\nyes,11\n");
+    let arguments = ["evaluate", &model, labelled.to_str().unwrap(), "--label", "truth", "--json"];
+    let output = place.run(&arguments);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let envelope: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(envelope, serde_json::json!({ "rows": 4, "correct": 3, "accuracy": 0.75 }));
+    assert!(stderr(&output).contains("accuracy 0.7500 (3 of 4 rows)"));
+
+    let other = place.write("other.csv", "y\n1\n");
+    let output = place.run(&["predict", &model, other.to_str().unwrap()]);
+    assert_eq!(code(&output), 3);
+    assert!(stderr(&output).contains("missing in the data: x"), "{}", stderr(&output));
+    // z = 2^15/2^8 = 128 saturates at 32767: minus it still fits, so the model answers; the data is at its edge.
+    let far = place.write("far.csv", "x\n1e9\n");
+    assert_eq!(code(&place.run(&["predict", &model, far.to_str().unwrap()])), 0);
+}
+
+#[test]
+fn a_model_is_shown_and_exported() {
+    let place = Place::new();
+    let model = linear_model(&place);
+    let output = place.run(&["inspect", &model, "--json"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let envelope: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!((&envelope["kind"], &envelope["model_version"]), (&"model".into(), &7.into()));
+    assert!(stderr(&output).contains("classes yes, no, never"));
+
+    let output = place.run(&["export", "--float", &model]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let bytes = std::fs::read(place.path("model-0007-float.safetensors")).unwrap();
+    // The data is at the end: weight [out, in] = [1, −1], bias [0, 0], in the order they were written.
+    let floats: Vec<f32> = bytes[bytes.len() - 16..]
+        .chunks(4)
+        .map(|word| f32::from_le_bytes(word.try_into().unwrap()))
+        .collect();
+    assert_eq!(floats, [1.0, -1.0, 0.0, 0.0]);
+    let output = place.run(&["export", "--float", &model, "--out", &model]);
+    assert_eq!(code(&output), 2);
+}
+
+#[test]
+fn noise_is_an_invalid_proof_and_json_says_so() {
+    let place = Place::new();
+    let model = linear_model(&place);
+    let noise = place.write("noise.wpf", "not a contribution");
+    let noise = noise.to_str().unwrap();
+    let output = place.run(&["verify", noise, noise, "--base", &model, "--json"]);
+    assert_eq!(code(&output), 10, "{}", stderr(&output));
+    let envelope: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(envelope.as_array().unwrap().len(), 2);
+    assert_eq!((&envelope[0]["verdict"], &envelope[0]["file"]), (&"invalid".into(), &noise.into()));
+    assert!(envelope[0]["code"].as_str().unwrap().starts_with("E1"));
+    assert!(envelope[0]["statement"].is_null());
+}
+
+#[test]
+fn a_model_goes_on_only_under_a_program_that_reads_its_integers() {
+    let place = Place::new();
+    let model = linear_model(&place);
+    let rows = place.write("rows.csv", "x,answer\n1,yes\n2,yes\n3,yes\n4,yes\n5,yes\n6,yes\n");
+    let program = place.write("program.toml", &PROGRAM.replace("[30, 8, 2]", "[1, 3, 2]"));
+    let arguments = ["train", rows.to_str().unwrap(), "--label", "answer", "--from", &model, "--model"];
+    let output = place.run(&[&arguments[..], &[program.to_str().unwrap()]].concat());
+    assert_eq!(code(&output), 4);
+    assert!(stderr(&output).contains("model's layers [1, 2]"), "{}", stderr(&output));
 }

@@ -14,7 +14,7 @@ pub(crate) fn join<A, B>(a: impl FnOnce() -> A, b: impl FnOnce() -> B) -> (A, B)
 #[cfg(feature = "parallel")]
 pub(crate) fn map<T: Sync, R: Send>(items: &[T], f: impl Fn(&T) -> R + Sync + Send) -> Vec<R> {
     use rayon::prelude::*;
-    items.par_iter().with_min_len(16).map(f).collect()
+    items.par_iter().with_min_len(16).map(&f).collect()
 }
 
 #[cfg(not(feature = "parallel"))]

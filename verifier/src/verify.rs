@@ -1,5 +1,7 @@
 //! `verify`: cheap checks first, group work last.
 
+use std::borrow::Cow;
+
 use weightproof_circuits::algebra::{ArgumentError, Powers};
 use weightproof_circuits::argument::{self, OpeningClaim};
 use weightproof_circuits::batches::{BatchError, MAXIMUM_ROWS, indices};
@@ -150,12 +152,13 @@ fn hex(bytes: &[u8]) -> String {
 /// # Errors
 /// See [`VerifyError`]; every refusal has a code.
 pub fn verify(bytes: &[u8], base: &Parameters) -> Result<Verified<Statement>, VerifyError> {
-    let contribution = Contribution::decode(bytes)?;
-    verify_contribution(contribution, base, None)
+    verify_contribution(Contribution::decode(bytes)?, base, |rows, messages| {
+        Cow::Owned(Generators::derive(rows, messages))
+    })
 }
 
 /// Verifies a contribution with generators that the caller derived or cached. A cache that somebody else could write
-/// must be checked first: see [`Generators::spot_check`].
+/// must be checked first: see [`Generators::are_pinned`].
 ///
 /// # Errors
 /// See [`VerifyError`]; every refusal has a code.
@@ -164,15 +167,13 @@ pub fn verify_with(
     base: &Parameters,
     generators: &Generators,
 ) -> Result<Verified<Statement>, VerifyError> {
-    let contribution = Contribution::decode(bytes)?;
-    verify_contribution(contribution, base, Some(generators))
+    verify_contribution(Contribution::decode(bytes)?, base, |_, _| Cow::Borrowed(generators))
 }
 
-/// Derives the generators when there are none, but not before every cheaper check has passed.
-fn verify_contribution(
+fn verify_contribution<'a>(
     contribution: Contribution,
     base: &Parameters,
-    generators: Option<&Generators>,
+    generators: impl FnOnce(usize, usize) -> Cow<'a, Generators>,
 ) -> Result<Verified<Statement>, VerifyError> {
     let Contribution { program, update, statement, proof: proof_bytes } = contribution;
 
@@ -199,18 +200,6 @@ fn verify_contribution(
         merkle::proof_length(statement.dataset_rows, &distinct).map_err(VerifyError::Membership)?;
     let shape = ProofShape::new(&layout, &program, distinct.len(), membership);
     let proof = Proof::decode(&proof_bytes, &shape)?;
-    let (rows, messages) =
-        (1usize << layout.column_variables, shape.messages.iter().max().copied().unwrap_or(0));
-    if let Some(found) = generators
-        && (found.rows().len() < rows || found.messages().len() < messages)
-    {
-        return Err(VerifyError::Generators {
-            expected_rows: rows,
-            expected_messages: messages,
-            rows: found.rows().len(),
-            messages: found.messages().len(),
-        });
-    }
     let encodings: Vec<[u8; 32]> = proof.dataset_rows.iter().map(point_to_bytes).collect();
     let opened: Vec<(u64, &[u8])> =
         distinct.iter().zip(&encodings).map(|(index, bytes)| (*index, bytes.as_slice())).collect();
@@ -237,14 +226,18 @@ fn verify_contribution(
     let opening =
         opening::verify(&mut transcript, opening_statement, &proof.opening).ok_or(VerifyError::Opening)?;
 
-    let derived;
-    let generators = match generators {
-        Some(generators) => generators,
-        None => {
-            derived = Generators::derive(rows, messages);
-            &derived
-        }
-    };
+    let (rows, messages) =
+        (1usize << layout.column_variables, shape.messages.iter().max().copied().unwrap_or(0));
+    let generators = generators(rows, messages);
+    let generators = generators.as_ref();
+    if generators.rows().len() < rows || generators.messages().len() < messages {
+        return Err(VerifyError::Generators {
+            expected_rows: rows,
+            expected_messages: messages,
+            rows: generators.rows().len(),
+            messages: generators.messages().len(),
+        });
+    }
 
     // All group equations under powers of one last challenge. Only when their sum is not zero are they told apart.
     let value = proof.messages.last().copied().ok_or(VerifyError::Seal)?;
@@ -253,9 +246,9 @@ fn verify_contribution(
     let batching = transcript.challenge("equations");
     let mut powers = Powers::new(batching);
     let mut equation = GroupEquation::new(rows, messages);
-    seal.add_to(&mut equation, &mut powers);
+    seal.add_to(&mut equation, &mut powers).map_err(|_| VerifyError::Seal)?;
     let seal_equation = equation.clone();
-    opening.add_to(&mut equation, commitments, &mut powers);
+    opening.add_to(&mut equation, commitments, &mut powers).ok_or(VerifyError::Opening)?;
     if !holds(&equation, generators) {
         return Err(if holds(&seal_equation, generators) { VerifyError::Opening } else { VerifyError::Seal });
     }
@@ -264,7 +257,7 @@ fn verify_contribution(
 }
 
 /// Refuses a proof that has no room for its rows before the batches are drawn and the messages counted: a few hundred
-/// bytes may name a program of 2^28 examples. The examples are permutations of the rows, so as many rows as possible are
+/// bytes may name a program of 2^20 examples. The examples are permutations of the rows, so as many rows as possible are
 /// distinct.
 fn check_least_length(layout: &Layout, dataset_rows: u64, found: usize) -> Result<(), VerifyError> {
     // Other numbers of rows are refused where the batches are drawn.

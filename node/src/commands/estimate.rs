@@ -1,7 +1,7 @@
 //! `estimate`: what a program will cost, before anything is begun.
 use super::plan::{Plan, Sources, read_program};
 use crate::cli::Estimate;
-use crate::engine::{self, Cost};
+use crate::engine;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Output, duration, hex, size};
@@ -69,8 +69,8 @@ pub fn describe(program: &Program) -> String {
 }
 
 /// `16 steps x 32 rows: 0.2 GiB memory, ~2 s on 2 cores, proof 90 KiB`.
-pub fn estimate_line(program: &Program, cost: &Cost) -> String {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+pub fn estimate_line(program: &Program, cost: &engine::Estimate) -> String {
+    let cores = engine::cores();
     format!(
         "{} steps x {} rows: {} memory, ~{} on {cores} core{}, proof {}",
         program.steps(),

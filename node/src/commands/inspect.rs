@@ -52,7 +52,7 @@ fn contribution(inspected: &Inspected, file_bytes: usize, output: &Output) -> Re
     let Inspected { statement, program, proof_bytes, update_bytes } = inspected;
     output.line(
         "kind",
-        format!("contribution, protocol version {}, seal {}", statement.version, statement.seal),
+        format!("contribution, protocol version {}, seal {}", statement.protocol_version, statement.seal),
     );
     output.line("program", describe(program));
     output.line(

@@ -46,7 +46,7 @@ pub fn run(arguments: &Train, output: &Output) -> Result<Exit, Failure> {
 
     let bars = Bars::new();
     let directory = RunDirectory::open(&arguments.out)?;
-    let proving = Proving::open(program, &bars)?;
+    let proving = Proving::open(program, &bars);
     let mut session = Session::begin(arguments, &plan, &directory, &proving, &bars, output)?;
     let mut model = session.current_model()?;
     while session.state.finished.len() < arguments.contributions as usize {
@@ -174,7 +174,7 @@ impl<'a> Session<'a> {
         };
         let beacon = parse_hex32(&state.beacon).map_err(damaged)?;
         let contributor = parse_hex32(&state.contributor).map_err(damaged)?;
-        let verifying = Verifying::new(bars);
+        let verifying = Verifying::beside(proving, bars);
         Ok(Session { plan, directory, proving, verifying, bars, output, dataset, beacon, contributor, state })
     }
 
@@ -321,7 +321,12 @@ impl<'a> Session<'a> {
             } else {
                 ModelFile::read(&self.directory.model(number - 1))?.parameters
             };
-            twin.contribute(&base, &self.dataset, &own_beacon(&self.beacon, number), &self.contributor)?;
+            let batches = engine::Batches {
+                beacon: own_beacon(&self.beacon, number),
+                dataset_root: self.dataset.root(),
+                contributor: self.contributor,
+            };
+            twin.contribute(&base, &batches)?;
             self.bars.advance(1);
             if self.bars.cancelled() {
                 return Err(Failure::Interrupted);

@@ -46,7 +46,7 @@ pub fn run(arguments: &Verify, output: &Output) -> Result<Exit, Failure> {
         }
     }
     let bars = Bars::new();
-    let verifying = Verifying::new(&bars);
+    let mut verifying = Verifying::new(&bars);
     let mut chain = Chain {
         parameters: base.parameters,
         version: base.model_version,
@@ -54,7 +54,7 @@ pub fn run(arguments: &Verify, output: &Output) -> Result<Exit, Failure> {
     };
     let mut reports = Vec::with_capacity(arguments.proofs.len());
     for proof in &arguments.proofs {
-        let report = judge(proof, &mut chain, &verifying)?;
+        let report = judge(proof, &mut chain, &mut verifying)?;
         bars.clear();
         output.line(verdict_name(report.verdict), describe(&report));
         reports.push(report);
@@ -79,7 +79,7 @@ struct Chain {
     weight_bits: u32,
 }
 
-fn judge(path: &Path, chain: &mut Chain, verifying: &Verifying<'_>) -> Result<Report, Failure> {
+fn judge(path: &Path, chain: &mut Chain, verifying: &mut Verifying<'_>) -> Result<Report, Failure> {
     let file = path.display().to_string();
     let length = std::fs::metadata(path).map_err(Failure::read(path))?.len();
     let started = Instant::now();

@@ -1,0 +1,94 @@
+//! What a contribution will cost, before anything is begun.
+
+use weightproof_circuits::batches::indices;
+use weightproof_circuits::layout::Layout;
+use weightproof_circuits::merkle::proof_length;
+use weightproof_circuits::program::Program;
+use weightproof_circuits::statement::{MODE_OPEN, PROTOCOL_VERSION, SEAL_SIGMA, Statement};
+use weightproof_verifier::binding::distinct_rows;
+use weightproof_verifier::contribution::ProofShape;
+
+/// Bytes that any process of the command takes: code, tables, generators.
+const BASE_BYTES: u64 = 30 << 20;
+/// Bytes at the peak for each position of the padded stack: the stack, the lookup tree's levels, its folds. Measured as
+/// 66 to 74 on the bench programs.
+const STACK_BYTES: u64 = 70;
+/// Bytes at the peak for each position of the padded parameters.
+const PARAMETER_BYTES: u64 = 64;
+/// Processor seconds for each declared position of the stack, from the bench programs on one core at 4 GHz.
+const STACK_SECONDS: f64 = 3e-6;
+/// Processor seconds of one multiplication and addition in an exact product.
+const PRODUCT_SECONDS: f64 = 1e-10;
+
+/// What one contribution is expected to cost. Memory is meant to be an upper bound, time an order of magnitude.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Estimate {
+    /// Peak memory in bytes.
+    pub memory_bytes: u64,
+    /// Seconds of training and proving on the cores given.
+    pub seconds: f64,
+    /// Bytes of statement and proof, without the update; exact but for the Merkle paths of the rows drawn.
+    pub proof_bytes: u64,
+}
+
+/// Estimates one contribution of `program` on `rows` committed rows with `cores` cores.
+pub fn estimate(program: &Program, rows: usize, cores: usize) -> Estimate {
+    let layout = Layout::new(program);
+    let used = layout.blocks.iter().map(|block| block.range().end).max().unwrap_or(0);
+    let examples = program.steps() * program.batch();
+    // Examples are held as committed, quantised and before rounding; a commitment and a blinding are 96 bytes.
+    let data = rows as u64 * (96 + 16 * (program.inputs() + program.outputs()) as u64);
+    let memory_bytes = BASE_BYTES
+        + (STACK_BYTES << layout.variables)
+        + (PARAMETER_BYTES << layout.parameter_variables)
+        + data;
+    // Forward, backward and update: three products a step.
+    let products = 3.0 * program.parameter_count() as f64 * examples as f64;
+    let processor_seconds = used as f64 * STACK_SECONDS + products * PRODUCT_SECONDS;
+    let seconds = processor_seconds / cores.max(1) as f64;
+    Estimate { memory_bytes, seconds, proof_bytes: proof_bytes(program, &layout, rows) }
+}
+
+fn proof_bytes(program: &Program, layout: &Layout, rows: usize) -> u64 {
+    // Any beacon draws as many distinct rows; how their Merkle paths share hashes varies a little.
+    let statement = Statement {
+        protocol_version: PROTOCOL_VERSION,
+        seal: SEAL_SIGMA,
+        seal_key_digest: [0; 32],
+        mode: MODE_OPEN,
+        space: [0; 32],
+        round: 0,
+        beacon: [0; 32],
+        program_digest: program.digest(),
+        dataset_root: [0; 32],
+        dataset_rows: rows as u64,
+        model_version: 0,
+        model_digest: [0; 32],
+        update_digest: [0; 32],
+        contributor: [0; 32],
+        payout: Vec::new(),
+    };
+    let chosen =
+        indices(&statement.batch_seed(), rows as u64, program.steps(), program.batch()).unwrap_or_default();
+    let (distinct, _) = distinct_rows(&chosen);
+    let membership = proof_length(rows as u64, &distinct).unwrap_or(0);
+    let shape = ProofShape::new(layout, program, distinct.len(), membership);
+    (statement.encode().len() + shape.bytes()) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_work_costs_more() {
+        let small = Program::default_for(30, 2).unwrap();
+        let large = Program::default_for(3000, 10).unwrap();
+        let (a, b) = (estimate(&small, 456, 2), estimate(&large, 456, 2));
+        assert!(a.memory_bytes < b.memory_bytes && a.seconds < b.seconds && a.proof_bytes < b.proof_bytes);
+        assert!(estimate(&small, 456, 1).seconds > a.seconds);
+        assert!(estimate(&small, 100_000, 2).memory_bytes > a.memory_bytes);
+        // More rows than a contribution draws: longer Merkle paths, as many commitments.
+        assert!(estimate(&small, 1 << 20, 2).proof_bytes > estimate(&small, 1 << 10, 2).proof_bytes);
+    }
+}
