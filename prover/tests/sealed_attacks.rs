@@ -440,8 +440,8 @@ fn tampered(proof: &Proof, delta: Point) -> Vec<(String, Proof, ErrorCode)> {
     for i in picks(masks.len()) {
         push(format!("mask {i}"), E307, &|p| p.seal.masks[i] = moved(&masks[i]));
     }
-    for i in 0..cross_terms.len() {
-        push(format!("cross term {i}"), E307, &|p| p.seal.cross_terms[i] = moved(&cross_terms[i]));
+    for (i, term) in cross_terms.iter().enumerate() {
+        push(format!("cross term {i}"), E307, &|p| p.seal.cross_terms[i] = moved(term));
     }
     push("linear mask".into(), E307, &|p| p.seal.linear_mask = *linear_mask + one);
     for i in picks(responses.len()) {
