@@ -7,12 +7,10 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use weightproof_benches::{cases, generators, random_examples};
+use weightproof_benches::{Fixture, cases};
 use weightproof_circuits::curve::{Domain, generator};
-use weightproof_circuits::layout::Layout;
-use weightproof_circuits::parameters::Parameters;
 use weightproof_prover::progress::Silent;
-use weightproof_prover::{CommittedDataset, Committer, Job, contribute};
+use weightproof_prover::{Committer, contribute};
 use weightproof_verifier::verify_with;
 
 fn contributions(c: &mut Criterion) {
@@ -20,31 +18,20 @@ fn contributions(c: &mut Criterion) {
     group.sample_size(10).measurement_time(Duration::from_secs(10));
     for case in cases().into_iter().filter(|case| matches!(case.name, "a" | "b")) {
         let program = &case.program;
-        let layout = Layout::new(program);
-        let generators = generators(program);
-        let committer = Committer::new(&generators);
-        let dataset =
-            CommittedDataset::commit(random_examples(program, case.rows), &layout, &committer, b"", &Silent)
-                .expect("bench rows commit");
-        let base = Parameters::initial(program, [1; 32]);
-        let job = Job {
-            program,
-            base: &base,
-            model_version: 0,
-            dataset: &dataset,
-            space: [0; 32],
-            round: 0,
-            beacon: [2; 32],
-            contributor: [3; 32],
-            payout: Vec::new(),
-            secret: b"",
-        };
+        let fixture = Fixture::new(&case);
+        let committer = Committer::new(&fixture.generators);
+        let job = fixture.job(program);
         group.bench_function(format!("prove {}", case.name), |b| {
             b.iter(|| black_box(contribute(&job, &committer, &Silent).expect("bench programs prove")));
         });
         let made = contribute(&job, &committer, &Silent).expect("bench programs prove");
         group.bench_function(format!("verify {}", case.name), |b| {
-            b.iter(|| black_box(verify_with(&made.bytes, &base, &generators).expect("honest proofs verify")));
+            b.iter(|| {
+                black_box(
+                    verify_with(&made.bytes, &fixture.base, &fixture.generators)
+                        .expect("honest proofs verify"),
+                )
+            });
         });
     }
     group.finish();

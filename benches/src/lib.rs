@@ -107,46 +107,71 @@ pub fn peak_memory() -> Option<u64> {
     Some(kib * 1024)
 }
 
-/// The generators of a program.
-pub fn generators(program: &Program) -> Generators {
-    let (rows, messages) = generator_counts(&Layout::new(program), program);
-    derive_generators(rows, messages)
+/// Everything that a contribution of a bench program starts from.
+pub struct Fixture {
+    /// Generators of the program.
+    pub generators: Generators,
+    /// The base model.
+    pub base: Parameters,
+    /// Committed random rows.
+    pub dataset: CommittedDataset,
+    /// Seconds to derive the generators.
+    pub generators_seconds: f64,
+    /// Seconds to commit the rows.
+    pub dataset_seconds: f64,
+}
+
+impl Fixture {
+    /// Derives, draws and commits.
+    pub fn new(case: &Case) -> Self {
+        let program = &case.program;
+        let layout = Layout::new(program);
+        let clock = Instant::now();
+        let (rows, messages) = generator_counts(&layout, program);
+        let generators = derive_generators(rows, messages);
+        let generators_seconds = clock.elapsed().as_secs_f64();
+        let clock = Instant::now();
+        let committer = Committer::new(&generators);
+        let examples = random_examples(program, case.rows);
+        let dataset = CommittedDataset::commit(examples, &layout, &committer, b"", &Silent)
+            .unwrap_or_else(|error| panic!("{}: {error}", case.name));
+        let dataset_seconds = clock.elapsed().as_secs_f64();
+        let base = Parameters::initial(program, [1; 32]);
+        Self { generators, base, dataset, generators_seconds, dataset_seconds }
+    }
+
+    /// The job of its first contribution.
+    pub fn job<'a>(&'a self, program: &'a Program) -> Job<'a> {
+        Job {
+            program,
+            base: &self.base,
+            model_version: 0,
+            dataset: &self.dataset,
+            space: [0; 32],
+            round: 0,
+            beacon: [2; 32],
+            contributor: [3; 32],
+            payout: Vec::new(),
+            secret: b"",
+        }
+    }
 }
 
 /// Trains, proves and verifies one contribution, and trains the float twin on the same batches.
 pub fn measure(case: &Case) -> Measured {
     let program = &case.program;
-    let layout = Layout::new(program);
-    let clock = Instant::now();
-    let generators = generators(program);
-    let generators_seconds = clock.elapsed().as_secs_f64();
-    let committer = Committer::new(&generators);
-    let clock = Instant::now();
-    let examples = random_examples(program, case.rows);
-    let dataset = CommittedDataset::commit(examples, &layout, &committer, b"", &Silent)
-        .unwrap_or_else(|error| panic!("{}: {error}", case.name));
-    let dataset_seconds = clock.elapsed().as_secs_f64();
-    let base = Parameters::initial(program, [1; 32]);
-    let job = Job {
-        program,
-        base: &base,
-        model_version: 0,
-        dataset: &dataset,
-        space: [0; 32],
-        round: 0,
-        beacon: [2; 32],
-        contributor: [3; 32],
-        payout: Vec::new(),
-        secret: b"",
-    };
+    let fixture = Fixture::new(case);
+    let Fixture { generators, base, dataset, .. } = &fixture;
+    let committer = Committer::new(generators);
+    let job = fixture.job(program);
     let made = contribute(&job, &committer, &Silent).unwrap_or_else(|error| panic!("{}: {error}", case.name));
 
     let chosen = indices(&made.statement.batch_seed(), case.rows as u64, program.steps(), program.batch())
         .unwrap_or_else(|error| panic!("{}: {error}", case.name));
-    let (x, y) = gather(&dataset, &chosen);
+    let (x, y) = gather(dataset, &chosen);
     let (x, y) = (float::dequantize(program, &x), float::targets(program, &y));
     let start =
-        FloatModel::from_parameters(program, &base).unwrap_or_else(|error| panic!("{}: {error}", case.name));
+        FloatModel::from_parameters(program, base).unwrap_or_else(|error| panic!("{}: {error}", case.name));
     // Fast steps are repeated until the clock can tell them apart.
     let mut repeats = 0u32;
     let clock = Instant::now();
@@ -159,12 +184,12 @@ pub fn measure(case: &Case) -> Measured {
     let float_seconds = clock.elapsed().as_secs_f64() / f64::from(repeats);
 
     let clock = Instant::now();
-    if let Err(error) = verify_with(&made.bytes, &base, &generators) {
+    if let Err(error) = verify_with(&made.bytes, base, generators) {
         panic!("{}: an honest proof was refused: {error}", case.name);
     }
     Measured {
-        generators_seconds,
-        dataset_seconds,
+        generators_seconds: fixture.generators_seconds,
+        dataset_seconds: fixture.dataset_seconds,
         train_seconds: made.train_seconds,
         float_seconds,
         prove_seconds: made.prove_seconds,

@@ -179,27 +179,23 @@ pub fn contribute(
 
     let clock = Instant::now();
     let mut stages: StageTimes = Vec::new();
-    let mut lap_clock = Instant::now();
-    let mut lap = |stages: &mut StageTimes, name| {
-        stages.push((name, lap_clock.elapsed().as_secs_f64()));
-        lap_clock = Instant::now();
-    };
+    let mut stage_clock = clock;
     let exponential = exp_table(program.activation_bits());
     let mut witness =
         Witness::new(program, &layout, &training.trace, job.base, &training.update, &exponential);
     drop(training.trace);
     witness.count_multiplicities()?;
-    lap(&mut stages, "witness");
-    let proof = prove_witness(
-        &witness,
-        &statement,
-        job.dataset,
-        &chosen,
+    lap("witness", &mut stage_clock, &mut stages);
+    let mut entropy = Entropy::new(job.secret, &statement.digest())?;
+    let sealing = Sealing {
+        statement: &statement,
+        dataset: job.dataset,
+        chosen: &chosen,
         committer,
-        job.secret,
         progress,
-        &mut stages,
-    )?;
+        self_check: true,
+    };
+    let proof = prove_witness(&witness, &sealing, &mut entropy, &mut stages)?;
     let proof = proof.encode();
     let proof_bytes = statement.encode().len() + proof.len();
     drop(witness);
@@ -217,47 +213,43 @@ pub fn contribute(
     })
 }
 
-/// Commits a witness, proves the argument under the seal, and opens it.
-///
-/// # Errors
-/// See [`ContributeError`].
-#[allow(clippy::too_many_arguments)]
-pub fn prove_witness(
-    witness: &Witness<'_>,
-    statement: &Statement,
-    dataset: &CommittedDataset,
-    chosen: &[u32],
-    committer: &Committer<'_>,
-    secret: &[u8],
-    progress: &dyn Progress,
-    stages: &mut StageTimes,
-) -> Result<Proof, ContributeError> {
-    let mut entropy = Entropy::new(secret, &statement.digest())?;
-    prove_with(witness, statement, dataset, chosen, committer, &mut entropy, progress, stages, true)
+/// Notes the time since the last stage ended.
+fn lap(stage: &'static str, clock: &mut Instant, stages: &mut StageTimes) {
+    stages.push((stage, clock.elapsed().as_secs_f64()));
+    *clock = Instant::now();
 }
 
-/// As [`prove_witness`], with blindings from `entropy`; without the self-check a cheating witness is sealed too.
+/// Everything around a witness that its proof is bound to.
+#[derive(Clone, Copy)]
+pub struct Sealing<'a> {
+    /// What the proof is about.
+    pub statement: &'a Statement,
+    /// The data.
+    pub dataset: &'a CommittedDataset,
+    /// The row of each (step, example), in order.
+    pub chosen: &'a [u32],
+    /// Generators and tables.
+    pub committer: &'a Committer<'a>,
+    /// Who is told.
+    pub progress: &'a dyn Progress,
+    /// Whether a false check stops the prover before it seals. Without it a cheating witness is sealed like an honest one,
+    /// and it is the verifier that refuses.
+    pub self_check: bool,
+}
+
+/// Commits a witness, proves the argument under the seal, and opens it. `entropy` must never be used again.
 ///
 /// # Errors
 /// See [`ContributeError`].
-#[allow(clippy::too_many_arguments)]
-pub fn prove_with(
+pub fn prove_witness(
     witness: &Witness<'_>,
-    statement: &Statement,
-    dataset: &CommittedDataset,
-    chosen: &[u32],
-    committer: &Committer<'_>,
+    sealing: &Sealing<'_>,
     entropy: &mut Entropy,
-    progress: &dyn Progress,
     stages: &mut StageTimes,
-    self_check: bool,
 ) -> Result<Proof, ContributeError> {
+    let Sealing { statement, dataset, chosen, committer, progress, self_check } = *sealing;
     let (layout, program) = (witness.layout, witness.program);
     let mut clock = Instant::now();
-    let mut lap = |stages: &mut StageTimes, name| {
-        stages.push((name, clock.elapsed().as_secs_f64()));
-        clock = Instant::now();
-    };
     // Step 1: commit the stack, row by row.
     let width = 1usize << layout.column_variables;
     let witness_blindings = entropy.scalars(1 << layout.matrix_row_variables());
@@ -268,7 +260,7 @@ pub fn prove_with(
     let opened: Vec<_> = distinct.iter().filter_map(|i| dataset.row(*i)).collect();
     let dataset_rows: Vec<_> = opened.iter().map(|(point, _)| *point).collect();
     let membership = dataset.membership(&distinct)?;
-    lap(stages, "commit");
+    lap("commit", &mut clock, stages);
 
     // Steps 2–7 under the seal.
     let bound = transcript(statement, &witness_rows, &dataset_rows);
@@ -280,8 +272,8 @@ pub fn prove_with(
         std::mem::take(&mut channel.commitments),
     );
     drop(channel);
-    lap(stages, "argument");
-    stages.pop();
+    // The argument's pieces have noted their own times.
+    clock = Instant::now();
 
     // The verifier's own run over the commitments yields the checks to seal.
     progress.begin("seal", 1);
@@ -294,7 +286,7 @@ pub fn prove_with(
         return Err(ContributeError::SelfCheck(check));
     }
     let seal = seal::prove(&mut bound, &system, &values, &blindings, committer, entropy);
-    lap(stages, "seal");
+    lap("seal", &mut clock, stages);
 
     // The opening.
     progress.begin("open", 1);
@@ -337,7 +329,7 @@ pub fn prove_with(
         committer,
         entropy,
     )?;
-    lap(stages, "open");
+    lap("open", &mut clock, stages);
     progress.advance(1);
     Ok(Proof { witness_rows, dataset_rows, membership, messages: commitments, seal, opening })
 }

@@ -9,7 +9,7 @@ use weightproof_circuits::parameters::Parameters;
 use weightproof_circuits::program::Program;
 use weightproof_circuits::statement::{MODE_OPEN, PROTOCOL_VERSION, SEAL_SIGMA, Statement};
 use weightproof_prover::argument::Witness;
-use weightproof_prover::contribute::{gather, prove_with};
+use weightproof_prover::contribute::{Sealing, gather, prove_witness};
 use weightproof_prover::data::Examples;
 use weightproof_prover::entropy::Entropy;
 use weightproof_prover::progress::Silent;
@@ -116,18 +116,16 @@ impl Case {
     /// Seals whatever the witness holds, without the prover's self-check.
     pub fn seal(&self, witness: &Witness<'_>, statement: &Statement, chosen: &[u32], seed: u64) -> Proof {
         let committer = Committer::new(&self.generators);
-        prove_with(
-            witness,
+        let sealing = Sealing {
             statement,
-            &self.dataset,
+            dataset: &self.dataset,
             chosen,
-            &committer,
-            &mut Entropy::from_seed(seed),
-            &Silent,
-            &mut Vec::new(),
-            false,
-        )
-        .expect("sealing refuses nothing without the self-check")
+            committer: &committer,
+            progress: &Silent,
+            self_check: false,
+        };
+        prove_witness(witness, &sealing, &mut Entropy::from_seed(seed), &mut Vec::new())
+            .expect("sealing refuses nothing without the self-check")
     }
 
     /// Statement, update and proof as a file.
