@@ -79,14 +79,14 @@ fn replay(
     let mut powers = Powers::new(transcript.challenge("equations"));
     match (seal, without) {
         (_, Without::Seal) => {}
-        (Ok(seal), _) => seal.add_to(&mut equation, &mut powers),
+        (Ok(seal), _) => seal.add_to(&mut equation, &mut powers).expect("generators for every message"),
         (Err(_), _) => return false,
     }
     if without != Without::Opening {
         let value = *proof.messages.last().expect("there are messages");
         let commitments =
             Commitments { witness: &proof.witness_rows, data: &proof.dataset_rows, places: &places, value };
-        opening.add_to(&mut equation, commitments, &mut powers);
+        opening.add_to(&mut equation, commitments, &mut powers).expect("generators for every column");
     }
     let (bases, scalars) = equation.terms(&case.generators);
     multi_exponentiation(&bases, &scalars).is_zero()

@@ -320,7 +320,7 @@ fn finish(
     let pending =
         sigma::verify(&mut verifying, &system, &commitments, &proof).expect("the linear checks hold");
     let mut equation = GroupEquation::new(0, 4);
-    pending.add_to(&mut equation, &mut Powers::new(F::from(7u64)));
+    pending.add_to(&mut equation, &mut Powers::new(F::from(7u64))).expect("generators for every message");
     let (bases, scalars) = equation.terms(committer.generators);
     assert!(multi_exponentiation(&bases, &scalars).is_zero());
     Sealed { commitments, proof, challenge }
@@ -601,7 +601,9 @@ fn narrow_opening(
         weightproof_verifier::opening::verify(&mut verifying, statement, &proof).expect("rounds are right");
     let mut equation = GroupEquation::new(4, 0);
     let commitments = Commitments { witness: &[commitment], data: &[], places: &[], value };
-    pending.add_to(&mut equation, commitments, &mut Powers::new(F::ONE));
+    pending
+        .add_to(&mut equation, commitments, &mut Powers::new(F::ONE))
+        .expect("generators for every column");
     let (bases, scalars) = equation.terms(committer.generators);
     assert!(
         multi_exponentiation(&bases, &scalars).is_zero(),
