@@ -25,7 +25,7 @@ use crate::encoding::tagged_hash;
 /// Most rows of a dataset: an index is a `u32`.
 pub const MAXIMUM_ROWS: u64 = 1 << 32;
 /// Most examples of a contribution.
-pub const MAXIMUM_EXAMPLES: usize = 1 << 28;
+pub const MAXIMUM_EXAMPLES: usize = 1 << 20;
 /// Up to here a permutation is a plain vector; beyond, only the elements that moved are kept.
 const DENSE_ROWS: u64 = 1 << 20;
 

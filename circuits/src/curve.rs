@@ -126,18 +126,16 @@ impl Generators {
     /// Joins points that a caller derived (say, in parallel) with the value and blinding generators.
     ///
     /// The points must be [`generator`]`(domain, 0..)`: whoever supplies others chooses them for every proof checked
-    /// with this value. [`Generators::spot_check`] compares a sample with the derivation.
+    /// with this value. [`Generators::are_pinned`] recognises the right ones.
     pub fn from_parts(rows: Vec<Point>, messages: Vec<Point>) -> Self {
         Self { rows, messages, value: generator(Domain::Value, 0), blinding: generator(Domain::Blinding, 0) }
     }
 
-    /// Whether `samples` row and message generators, spread evenly, are what [`generator`] derives.
-    pub fn spot_check(&self, samples: usize) -> bool {
-        let check = |domain, points: &[Point]| {
-            let step = points.len().div_ceil(samples.max(1)).max(1);
-            (0..points.len()).step_by(step).all(|i| points[i] == generator(domain, i as u64))
-        };
-        check(Domain::Row, &self.rows) && check(Domain::Message, &self.messages)
+    /// Whether these are the generators, by the digests in [`pinned`]: as good as deriving them, and far faster.
+    /// Only power-of-two counts that are pinned can be recognised.
+    pub fn are_pinned(&self) -> bool {
+        pinned::digest(Domain::Row, self.rows.len()) == Some(pinned::of(&self.rows))
+            && pinned::digest(Domain::Message, self.messages.len()) == Some(pinned::of(&self.messages))
     }
 
     /// Row generators.
@@ -155,6 +153,35 @@ impl Generators {
     /// The blinding generator.
     pub fn blinding(&self) -> Point {
         self.blinding
+    }
+}
+
+/// SHA-256 digests of the first `2^k` generators of a domain, so that a stored copy can be recognised without deriving it.
+pub mod pinned {
+    use sha2::{Digest, Sha256};
+
+    use super::{Domain, Point, point_to_bytes};
+
+    include!("pinned_generators.rs");
+
+    /// The digest of the first `count` generators of a domain, when it is pinned.
+    pub fn digest(domain: Domain, count: usize) -> Option<[u8; 32]> {
+        if !count.is_power_of_two() {
+            return None;
+        }
+        let digests: &[[u8; 32]] = match domain {
+            Domain::Row => &ROWS,
+            Domain::Message => &MESSAGES,
+            Domain::Value | Domain::Blinding => &[],
+        };
+        digests.get(count.trailing_zeros() as usize).copied()
+    }
+
+    /// SHA-256 of the points' compressed encodings.
+    pub fn of(points: &[Point]) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        points.iter().for_each(|point| hash.update(point_to_bytes(point)));
+        hash.finalize().into()
     }
 }
 
@@ -215,9 +242,47 @@ mod tests {
                 assert_ne!(a, b);
             }
         }
-        assert!(g.spot_check(2));
-        let mut swapped = g.clone();
-        swapped.rows.swap(0, 1);
-        assert!(!swapped.spot_check(4));
+    }
+
+    /// The digests that the derivation gives, up to `2^largest` generators.
+    fn derived(domain: Domain, largest: u32) -> Vec<[u8; 32]> {
+        let points: Vec<Point> = (0..1u64 << largest).map(|i| generator(domain, i)).collect();
+        (0..=largest).map(|k| pinned::of(&points[..1 << k])).collect()
+    }
+
+    #[test]
+    fn pinned_digests_are_those_of_the_derivation() {
+        for domain in [Domain::Row, Domain::Message] {
+            for (k, digest) in derived(domain, 9).into_iter().enumerate() {
+                assert_eq!(pinned::digest(domain, 1 << k), Some(digest), "{domain:?}, 2^{k}");
+            }
+        }
+        let mut generators = Generators::derive(8, 4);
+        assert!(generators.are_pinned());
+        generators.rows.swap(0, 1);
+        assert!(!generators.are_pinned());
+        assert!(!Generators::derive(7, 4).are_pinned(), "no digest is pinned for seven");
+    }
+
+    /// Prints `pinned_generators.rs`; compares it with the file.
+    #[test]
+    #[ignore = "derives 2^17 points"]
+    fn all_pinned_digests_are_those_of_the_derivation() {
+        let print = |name: &str, digests: &[[u8; 32]]| {
+            let lines: Vec<String> = digests.iter().map(|d| format!("    {d:?},")).collect();
+            format!("const {name}: [[u8; 32]; {}] = [\n{}\n];\n", digests.len(), lines.join("\n"))
+        };
+        let text =
+            print("ROWS", &derived(Domain::Row, 17)) + &print("MESSAGES", &derived(Domain::Message, 11));
+        if let Ok(path) = std::env::var("WEIGHTPROOF_WRITE_PINNED") {
+            std::fs::write(path, &text).unwrap();
+        }
+        let digits = |s: &str| {
+            s.split(|c: char| !c.is_ascii_digit())
+                .filter(|w| !w.is_empty())
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(digits(&text), digits(include_str!("pinned_generators.rs")));
     }
 }

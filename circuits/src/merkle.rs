@@ -5,10 +5,12 @@
 //! ```text
 //! leaf(bytes)       = SHA-256(0x00 ‖ "weightproof merkle leaf" ‖ bytes)
 //! node(left, right) = SHA-256(0x01 ‖ left ‖ right)
-//! root of n > 1 leaves = node(root of the first k, root of the rest), k the largest power of two below n
+//! head of n > 1 leaves = node(head of the first k, head of the rest), k the largest power of two below n
+//! root              = SHA-256(0x02 ‖ "weightproof merkle root" ‖ n as u64 LE ‖ head)
 //! ```
 //!
-//! The number of leaves is part of what a root is checked against: it comes from the statement.
+//! The root commits to the number of leaves. Without that, a subtree that holds no opened leaf would stand for any number of
+//! them, and a contributor could choose `N`, and with it the shuffle, after seeing the beacon.
 //!
 //! A multiproof for a set of leaves holds the roots of the largest subtrees without a leaf of the set, from left to
 //! right: exactly what is needed, each once, so there is one proof for a set.
@@ -29,6 +31,20 @@ pub fn leaf_hash(bytes: &[u8]) -> Hash {
 
 fn node_hash(left: &Hash, right: &Hash) -> Hash {
     Sha256::new().chain_update([1u8]).chain_update(left).chain_update(right).finalize().into()
+}
+
+/// Domain of the root.
+const ROOT_DOMAIN: &[u8] = b"weightproof merkle root";
+
+/// Binds a tree's head to its number of leaves.
+fn root_hash(leaves: u64, head: &Hash) -> Hash {
+    Sha256::new()
+        .chain_update([2u8])
+        .chain_update(ROOT_DOMAIN)
+        .chain_update(leaves.to_le_bytes())
+        .chain_update(head)
+        .finalize()
+        .into()
 }
 
 /// Why a tree, a set of leaves or a proof is refused.
@@ -129,8 +145,13 @@ impl MerkleTree {
         self.levels.first().map_or(0, Vec::len) as u64
     }
 
-    /// The root.
+    /// The root: head and number of leaves.
     pub fn root(&self) -> Hash {
+        root_hash(self.leaves(), &self.head())
+    }
+
+    /// The top node, RFC 6962's tree head.
+    fn head(&self) -> Hash {
         self.levels.last().and_then(|level| level.first()).copied().unwrap_or_default()
     }
 
@@ -188,7 +209,7 @@ pub fn verify(
         return Err(MerkleError::Length { expected, found: proof.hashes.len() });
     }
     let mut hashes = proof.hashes.iter();
-    let found = fold(0, leaves, opened, &mut hashes);
+    let found = fold(0, leaves, opened, &mut hashes).map(|head| root_hash(leaves, &head));
     // The length was exact, so the hashes are used up; both are asked so that neither depends on the other.
     if found.as_ref() == Some(root) && hashes.next().is_none() { Ok(()) } else { Err(MerkleError::Root) }
 }
@@ -271,7 +292,7 @@ mod tests {
     }
 
     /// RFC 6962's definition, word for word.
-    fn recursive_root(leaves: &[Hash]) -> Hash {
+    fn recursive_head(leaves: &[Hash]) -> Hash {
         if let [leaf] = leaves {
             return *leaf;
         }
@@ -279,7 +300,7 @@ mod tests {
         while 2 * k < leaves.len() {
             k *= 2;
         }
-        node_hash(&recursive_root(&leaves[..k]), &recursive_root(&leaves[k..]))
+        node_hash(&recursive_head(&leaves[..k]), &recursive_head(&leaves[k..]))
     }
 
     #[test]
@@ -287,12 +308,44 @@ mod tests {
         for count in 1..=70 {
             let leaves = leaves(count);
             let hashes: Vec<Hash> = leaves.iter().map(|leaf| leaf_hash(leaf)).collect();
-            assert_eq!(tree(&leaves).root(), recursive_root(&hashes), "{count}");
-            assert_eq!(root(leaves.iter().map(Vec::as_slice)), Ok(recursive_root(&hashes)));
+            let expected = root_hash(count, &recursive_head(&hashes));
+            assert_eq!(tree(&leaves).root(), expected, "{count}");
+            assert_eq!(root(leaves.iter().map(Vec::as_slice)), Ok(expected));
         }
         let hex: String = tree(&leaves(7)).root().iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, "58f511f9b06d4728a55e8e4f9722c7d4b4a8ff50fbfd662622a6370289a4c0d0");
+        assert_eq!(hex, "37a2e22f55977ac92772101963de4a78c26b4e9a1cfe8e2796c0150661d9620c");
         assert_eq!(MerkleTree::new(Vec::new()).unwrap_err(), MerkleError::Empty);
+    }
+
+    #[test]
+    fn a_root_opens_under_its_own_number_of_leaves_alone() {
+        for count in 2..=9u64 {
+            let leaves = leaves(count);
+            let tree = tree(&leaves);
+            for other in (1..=12).filter(|other| *other != count) {
+                // The best that a cheat can do: hashes of the shape that the other number demands, true nodes among them.
+                let proof = tree.prove(&[0]).unwrap();
+                let length = proof_length(other, &[0]).unwrap();
+                let mut hashes = proof.hashes.clone();
+                while hashes.len() > length && hashes.len() >= 2 {
+                    let right = hashes.pop().unwrap();
+                    let left = hashes.pop().unwrap();
+                    hashes.push(node_hash(&left, &right));
+                }
+                hashes.resize(length, [0; 32]);
+                let forged = MultiProof { hashes };
+                let opened = opened(&leaves, &[0]);
+                assert_eq!(
+                    verify(&tree.root(), other, &opened, &forged),
+                    Err(MerkleError::Root),
+                    "{count} as {other}"
+                );
+                // The control: bound to the other number the same nodes may pass, so the number is what stops them.
+                let mut hashes = forged.hashes.iter();
+                let head = fold(0, other, &opened, &mut hashes).unwrap();
+                assert_eq!(verify(&root_hash(other, &head), other, &opened, &forged), Ok(()));
+            }
+        }
     }
 
     #[test]

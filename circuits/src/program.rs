@@ -38,6 +38,7 @@ use num_bigint::BigInt;
 use sha2::Digest;
 use toml::de::{DeInteger, DeTable, DeValue};
 
+use crate::batches::MAXIMUM_EXAMPLES;
 use crate::decimal::Decimal;
 use crate::encoding::{DecodeError, Reader, Writer, tagged_hash};
 use crate::error::ErrorCode;
@@ -771,6 +772,13 @@ impl Problems {
         if !sound {
             return;
         }
+        if spec.steps * spec.batch > MAXIMUM_EXAMPLES {
+            self.add(
+                "contribution",
+                format!("at most {MAXIMUM_EXAMPLES} examples, steps × batch; use more contributions"),
+                format!("{} × {}", spec.steps, spec.batch),
+            );
+        }
         // Every factor is at most 2^16, so three of them fit.
         let padded = |size: usize| size.next_power_of_two() as u64;
         for width in &spec.layers {
@@ -1125,7 +1133,7 @@ mod tests {
     #[test]
     fn limits_hold_on_both_sides() {
         type Change = fn(&mut ProgramSpec);
-        let refused: [(&str, Change); 21] = [
+        let refused: [(&str, Change); 22] = [
             ("model.layers", |s| s.layers = vec![3]),
             ("model.layers", |s| s.layers = vec![2; 65]),
             ("model.layers[1]", |s| s.layers = vec![2, 0, 2]),
@@ -1133,7 +1141,8 @@ mod tests {
             ("model.layers", |s| s.layers = vec![2, 1]),
             ("model.layers", |s| s.layers = vec![2, 4_097]),
             ("model.layers", |s| s.layers = vec![65_536, 8_192, 2]),
-            ("contribution", |s| (s.steps, s.batch, s.layers) = (1_024, 4_096, vec![257, 2])),
+            ("contribution", |s| (s.steps, s.batch, s.layers) = (64, 4_096, vec![4_097, 2])),
+            ("contribution", |s| (s.steps, s.batch) = (1_024, 1_025)),
             ("contribution.steps", |s| s.steps = 4_097),
             ("contribution.steps", |s| s.steps = 0),
             ("contribution.batch", |s| s.batch = 65_537),

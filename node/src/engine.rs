@@ -149,7 +149,8 @@ fn generators(rows: usize, messages: usize, bars: &Bars) -> Arc<Generators> {
         return Arc::new(found);
     }
     // The larger of both sizes: programs that alternate do not displace each other's.
-    let derived = derive_generators(rows.max(found_rows), messages.max(found_messages));
+    let (rows, messages) = generators::cached_counts(rows.max(found_rows), messages.max(found_messages));
+    let derived = derive_generators(rows, messages);
     cache.store(CACHED_GENERATORS, &generators::to_bytes(&derived));
     Arc::new(derived)
 }

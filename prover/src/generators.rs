@@ -6,8 +6,13 @@ use weightproof_circuits::curve::{Base, Generators, Point};
 
 /// Bytes of one point: `x`, then `y`, each little-endian.
 const POINT: usize = 64;
-/// Points of each domain that are derived again when a cache is read.
-const SAMPLES: usize = 16;
+/// Message generators that a cache holds at least; a power of two.
+const MESSAGES: usize = 256;
+
+/// The counts to derive for a cache, so that it can be recognised by a pinned digest when it is read.
+pub fn cached_counts(rows: usize, messages: usize) -> (usize, usize) {
+    (rows.next_power_of_two(), messages.next_power_of_two().max(MESSAGES))
+}
 
 /// Number of row generators (u64), number of message generators (u64), then their points.
 pub fn to_bytes(generators: &Generators) -> Vec<u8> {
@@ -25,8 +30,8 @@ pub fn to_bytes(generators: &Generators) -> Vec<u8> {
     bytes
 }
 
-/// Reads what [`to_bytes`] wrote; `None` for anything else. Every point is checked to be on the curve and a sample to be
-/// what the derivation gives. That finds damage and other versions; the cache's owner is trusted like the program.
+/// Reads what [`to_bytes`] wrote; `None` for anything else, and for every point that is not what the derivation gives:
+/// the digests of the right ones are part of the program, so whoever can write the cache gains nothing by it.
 pub fn from_bytes(bytes: &[u8]) -> Option<Generators> {
     let (rows, rest) = bytes.split_first_chunk::<8>()?;
     let (messages, rest) = rest.split_first_chunk::<8>()?;
@@ -39,7 +44,7 @@ pub fn from_bytes(bytes: &[u8]) -> Option<Generators> {
     let mut points = points.iter().map(point).collect::<Option<Vec<Point>>>()?;
     let messages = points.split_off(rows);
     let generators = Generators::from_parts(points, messages);
-    generators.spot_check(SAMPLES).then_some(generators)
+    generators.are_pinned().then_some(generators)
 }
 
 fn point(bytes: &[u8; POINT]) -> Option<Point> {
@@ -63,8 +68,8 @@ mod tests {
 
     #[test]
     fn round_trips_and_equals_the_derivation() {
-        let generators = Generators::derive(8, 3);
-        assert_eq!(derive_generators(8, 3), generators);
+        let generators = Generators::derive(8, 4);
+        assert_eq!(derive_generators(8, 4), generators);
         assert_eq!(from_bytes(&to_bytes(&generators)), Some(generators));
     }
 

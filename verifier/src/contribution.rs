@@ -22,8 +22,8 @@ use crate::threads;
 pub const MAGIC: [u8; 4] = *b"WPF1";
 /// Longest program encoding.
 pub const MAXIMUM_PROGRAM: usize = 1 << 16;
-/// Longest update encoding.
-pub const MAXIMUM_UPDATE: usize = 1 << 32;
+/// Longest update encoding; fits 32-bit targets.
+pub const MAXIMUM_UPDATE: usize = u32::MAX as usize;
 /// Longest statement encoding.
 pub const MAXIMUM_STATEMENT: usize = 1 << 10;
 

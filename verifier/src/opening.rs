@@ -142,13 +142,15 @@ pub struct Commitments<'a> {
 }
 
 impl PendingOpening<'_> {
-    /// Step 5, under the next weight.
+    /// Step 5, under the next weight. `None` when the equation lacks a row generator for some column, or the rows are
+    /// not those of the statement: what has no generator or no weight would be bound by nothing.
+    #[must_use]
     pub fn add_to(
         &self,
         equation: &mut GroupEquation,
         commitments: Commitments<'_>,
         weights: &mut Powers<F>,
-    ) {
+    ) -> Option<()> {
         let weight = weights.draw();
         let response = weight * self.proof.response;
         // G_f has coefficient ∏ u over the set bits of the index, the first round being the top bit.
@@ -158,14 +160,18 @@ impl PendingOpening<'_> {
             folded = folded.iter().flat_map(|f| [*f, *f * challenge]).collect();
             value *= F::ONE - column + *challenge * column;
         }
-        for (coefficient, f) in equation.rows.iter_mut().zip(&folded) {
+        for (coefficient, f) in equation.rows.get_mut(..folded.len())?.iter_mut().zip(&folded) {
             *coefficient += f;
         }
         equation.value += response * value * self.value_challenge;
         equation.blinding += weight * self.proof.blinding;
         equation.add(-weight, self.proof.mask);
         let right_side = -weight * self.mask_challenge;
-        for (row, coefficient) in commitments.witness.iter().zip(self.statement.witness_weights()) {
+        let witness = self.statement.witness_weights();
+        if witness.len() != commitments.witness.len() {
+            return None;
+        }
+        for (row, coefficient) in commitments.witness.iter().zip(witness) {
             equation.add(right_side * coefficient, *row);
         }
         let data = self.statement.data_weights(commitments.places, commitments.data.len());
@@ -178,5 +184,6 @@ impl PendingOpening<'_> {
             equation.add(right_side * challenge, *left);
             equation.add(right_side * inverse, *right);
         }
+        Some(())
     }
 }

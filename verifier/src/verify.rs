@@ -1,9 +1,11 @@
 //! `verify`: cheap checks first, group work last.
 
+use std::borrow::Cow;
+
 use weightproof_circuits::algebra::{ArgumentError, Powers};
 use weightproof_circuits::argument::{self, OpeningClaim};
-use weightproof_circuits::batches::{BatchError, indices};
-use weightproof_circuits::curve::{Generators, point_to_bytes};
+use weightproof_circuits::batches::{BatchError, MAXIMUM_ROWS, indices};
+use weightproof_circuits::curve::{Generators, POINT_BYTES, point_to_bytes};
 use weightproof_circuits::encoding::DecodeError;
 use weightproof_circuits::error::ErrorCode;
 use weightproof_circuits::layout::Layout;
@@ -17,7 +19,7 @@ use weightproof_circuits::statement::{Statement, Unsupported};
 use crate::binding;
 use crate::contribution::{Contribution, ContributionError, Proof, ProofShape};
 use crate::opening::{self, Commitments, OpeningStatement};
-use crate::{generator_counts, public, threads};
+use crate::{public, threads};
 
 /// A value that a proof vouches for. Only [`verify`] makes one.
 #[derive(Clone, Debug)]
@@ -150,15 +152,13 @@ fn hex(bytes: &[u8]) -> String {
 /// # Errors
 /// See [`VerifyError`]; every refusal has a code.
 pub fn verify(bytes: &[u8], base: &Parameters) -> Result<Verified<Statement>, VerifyError> {
-    let contribution = Contribution::decode(bytes)?;
-    contribution.statement.check_supported()?;
-    let layout = Layout::new(&contribution.program);
-    let (rows, messages) = generator_counts(&layout, &contribution.program);
-    verify_contribution(contribution, base, &Generators::derive(rows, messages))
+    verify_contribution(Contribution::decode(bytes)?, base, |rows, messages| {
+        Cow::Owned(Generators::derive(rows, messages))
+    })
 }
 
 /// Verifies a contribution with generators that the caller derived or cached. A cache that somebody else could write
-/// must be checked first: see [`Generators::spot_check`].
+/// must be checked first: see [`Generators::are_pinned`].
 ///
 /// # Errors
 /// See [`VerifyError`]; every refusal has a code.
@@ -167,14 +167,13 @@ pub fn verify_with(
     base: &Parameters,
     generators: &Generators,
 ) -> Result<Verified<Statement>, VerifyError> {
-    let contribution = Contribution::decode(bytes)?;
-    verify_contribution(contribution, base, generators)
+    verify_contribution(Contribution::decode(bytes)?, base, |_, _| Cow::Borrowed(generators))
 }
 
-fn verify_contribution(
+fn verify_contribution<'a>(
     contribution: Contribution,
     base: &Parameters,
-    generators: &Generators,
+    generators: impl FnOnce(usize, usize) -> Cow<'a, Generators>,
 ) -> Result<Verified<Statement>, VerifyError> {
     let Contribution { program, update, statement, proof: proof_bytes } = contribution;
 
@@ -194,22 +193,13 @@ fn verify_contribution(
 
     // The shape of the proof follows from the program and the rows that the beacon chose.
     let layout = Layout::new(&program);
+    check_least_length(&layout, statement.dataset_rows, proof_bytes.len())?;
     let chosen = indices(&statement.batch_seed(), statement.dataset_rows, program.steps(), program.batch())?;
     let (distinct, places) = binding::distinct_rows(&chosen);
     let membership =
         merkle::proof_length(statement.dataset_rows, &distinct).map_err(VerifyError::Membership)?;
     let shape = ProofShape::new(&layout, &program, distinct.len(), membership);
     let proof = Proof::decode(&proof_bytes, &shape)?;
-    let (rows, messages) =
-        (1usize << layout.column_variables, shape.messages.iter().max().copied().unwrap_or(0));
-    if generators.rows().len() < rows || generators.messages().len() < messages {
-        return Err(VerifyError::Generators {
-            expected_rows: rows,
-            expected_messages: messages,
-            rows: generators.rows().len(),
-            messages: generators.messages().len(),
-        });
-    }
     let encodings: Vec<[u8; 32]> = proof.dataset_rows.iter().map(point_to_bytes).collect();
     let opened: Vec<(u64, &[u8])> =
         distinct.iter().zip(&encodings).map(|(index, bytes)| (*index, bytes.as_slice())).collect();
@@ -236,6 +226,19 @@ fn verify_contribution(
     let opening =
         opening::verify(&mut transcript, opening_statement, &proof.opening).ok_or(VerifyError::Opening)?;
 
+    let (rows, messages) =
+        (1usize << layout.column_variables, shape.messages.iter().max().copied().unwrap_or(0));
+    let generators = generators(rows, messages);
+    let generators = generators.as_ref();
+    if generators.rows().len() < rows || generators.messages().len() < messages {
+        return Err(VerifyError::Generators {
+            expected_rows: rows,
+            expected_messages: messages,
+            rows: generators.rows().len(),
+            messages: generators.messages().len(),
+        });
+    }
+
     // All group equations under powers of one last challenge. Only when their sum is not zero are they told apart.
     let value = proof.messages.last().copied().ok_or(VerifyError::Seal)?;
     let commitments =
@@ -243,14 +246,37 @@ fn verify_contribution(
     let batching = transcript.challenge("equations");
     let mut powers = Powers::new(batching);
     let mut equation = GroupEquation::new(rows, messages);
-    seal.add_to(&mut equation, &mut powers);
+    seal.add_to(&mut equation, &mut powers).map_err(|_| VerifyError::Seal)?;
     let seal_equation = equation.clone();
-    opening.add_to(&mut equation, commitments, &mut powers);
+    opening.add_to(&mut equation, commitments, &mut powers).ok_or(VerifyError::Opening)?;
     if !holds(&equation, generators) {
         return Err(if holds(&seal_equation, generators) { VerifyError::Opening } else { VerifyError::Seal });
     }
     let proof_bytes = statement.encode().len() + proof_bytes.len();
     Ok(Verified { value: statement, program, update, proof_bytes })
+}
+
+/// Refuses a proof that has no room for its rows before the batches are drawn and the messages counted: a few hundred
+/// bytes may name a program of 2^20 examples. The examples are permutations of the rows, so as many rows as possible are
+/// distinct.
+fn check_least_length(layout: &Layout, dataset_rows: u64, found: usize) -> Result<(), VerifyError> {
+    // Other numbers of rows are refused where the batches are drawn.
+    if !(1..=MAXIMUM_ROWS).contains(&dataset_rows) {
+        return Ok(());
+    }
+    let examples = layout.steps.saturating_mul(layout.batch);
+    let distinct = usize::try_from(dataset_rows).unwrap_or(usize::MAX).min(examples);
+    let least = POINT_BYTES.saturating_mul(distinct.saturating_add(1 << layout.matrix_row_variables()));
+    if found < least {
+        return Err(VerifyError::Proof(DecodeError {
+            code: ErrorCode::E106,
+            offset: found,
+            what: "proof",
+            expected: format!("at least {least} bytes for this program"),
+            found: found.to_string(),
+        }));
+    }
+    Ok(())
 }
 
 /// One multi-exponentiation, in two halves where threads are to be had.

@@ -305,32 +305,41 @@ pub fn quadratic_value(system: &System, batching: F, values: &[F], scale: &F) ->
 
 impl PendingSeal<'_> {
     /// Adds the equations of steps 4 and 6, each under a power of a challenge drawn after the whole proof.
-    pub fn add_to(&self, equation: &mut GroupEquation, weights: &mut Powers<F>) {
-        for (j, message) in self.system.messages.iter().enumerate() {
+    ///
+    /// # Errors
+    /// [`SealError::Shape`] when the equation holds fewer message generators than the longest message: a response
+    /// without a generator would be bound by nothing.
+    pub fn add_to(&self, equation: &mut GroupEquation, weights: &mut Powers<F>) -> Result<(), SealError> {
+        let lists = self.proof.masks.iter().zip(self.commitments).zip(&self.proof.blindings);
+        for (message, ((mask, commitment), blinding)) in self.system.messages.iter().zip(lists) {
             let weight = weights.draw();
-            let responses = &self.proof.responses[message.offset..message.offset + message.length];
+            let responses = self
+                .proof
+                .responses
+                .get(message.offset..message.offset + message.length)
+                .ok_or(SealError::Shape)?;
             match message.kind {
                 MessageKind::Message => {
-                    for (coefficient, z) in equation.messages.iter_mut().zip(responses) {
+                    let generators = equation.messages.get_mut(..message.length).ok_or(SealError::Shape)?;
+                    for (coefficient, z) in generators.iter_mut().zip(responses) {
                         *coefficient += weight * z;
                     }
                 }
-                MessageKind::Value => {
-                    for z in responses {
-                        equation.value += weight * z;
-                    }
-                }
+                MessageKind::Value => match responses {
+                    [z] => equation.value += weight * z,
+                    _ => return Err(SealError::Shape),
+                },
             }
-            equation.blinding += weight * self.proof.blindings[j];
-            equation.add(-weight, self.proof.masks[j]);
-            equation.add(-weight * self.challenge, self.commitments[j]);
+            equation.blinding += weight * blinding;
+            equation.add(-weight, *mask);
+            equation.add(-weight * self.challenge, *commitment);
         }
         let weight = weights.draw();
-        if let Some(first) = equation.messages.first_mut() {
-            *first += weight * self.quadratic;
-        }
+        *equation.messages.first_mut().ok_or(SealError::Shape)? += weight * self.quadratic;
         equation.blinding += weight * self.proof.cross_blinding;
-        equation.add(-weight, self.proof.cross_terms[0]);
-        equation.add(-weight * self.challenge, self.proof.cross_terms[1]);
+        let [first, second] = self.proof.cross_terms;
+        equation.add(-weight, first);
+        equation.add(-weight * self.challenge, second);
+        Ok(())
     }
 }
