@@ -64,6 +64,9 @@ pub struct Init {
     pub passphrase_file: Option<PathBuf>,
 }
 
+/// Contributions of a run when `--contributions` is left out: with the default program, enough for the data in `data/`.
+pub const DEFAULT_CONTRIBUTIONS: u32 = 4;
+
 /// Arguments of `train`.
 #[derive(Debug, Args)]
 pub struct Train {
@@ -76,7 +79,7 @@ pub struct Train {
     #[arg(long, value_name = "PROGRAM.toml")]
     pub model: Option<PathBuf>,
     /// How many contributions the run has in the end
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=9999))]
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_CONTRIBUTIONS, value_parser = clap::value_parser!(u32).range(1..=9999))]
     pub contributions: u32,
     /// Go on from this model instead of random weights
     #[arg(long, value_name = "MODEL")]

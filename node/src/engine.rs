@@ -491,21 +491,19 @@ fn twin(error: FloatError) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::DEFAULT_CONTRIBUTIONS;
     use std::ops::ControlFlow;
     use std::path::Path;
     use weightproof_circuits::program::Loss;
     use weightproof_prover::data::{Schema, Table, TargetKind, prepare, split};
 
-    /// Held-out accuracy of `contributions` exact contributions and of their float twin.
-    fn accuracies(file: &str, label: &str, seed: u64, contributions: u8, learning: &str) -> (f64, f64) {
+    /// Held-out accuracy of a run of `train` without options, and of its float twin.
+    fn accuracies(file: &str, label: &str, seed: u64) -> (f64, f64) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data").join(file);
         let table = Table::read(&path).unwrap();
         let parts = split(table.rows(), seed);
-        let mut schema = Schema::fit(&table, label, TargetKind::Classes, &parts.training, 8).unwrap();
-        let mut spec = Program::default_for(schema.inputs(), schema.outputs()).unwrap().spec();
-        spec.weight_bits = None;
-        spec.learning_rate = learning.parse().unwrap();
-        let program = Program::validate(spec).unwrap();
+        let mut schema = Schema::fit(&table, label, TargetKind::Classes, &parts.training, 0).unwrap();
+        let program = Program::default_for(schema.inputs(), schema.outputs()).unwrap();
         schema.activation_bits = program.activation_bits();
         let data = prepare(&table, &schema, Loss::SoftmaxCrossEntropy, &parts).unwrap();
         let mut wide_seed = [0; 32];
@@ -513,7 +511,7 @@ mod tests {
         let mut model = Parameters::initial(&program, wide_seed);
         let mut twin = Twin::new(&program, &model, &data.training).unwrap();
         let examples = &data.training.examples;
-        for number in 1..=contributions {
+        for number in 1..=DEFAULT_CONTRIBUTIONS as u8 {
             let batches = Batches { beacon: [number; 32], dataset_root: [7; 32], contributor: [8; 32] };
             let rows = batches.rows(&program, &model, examples.rows()).unwrap();
             let gather = |values: &[i16], width: usize| -> Vec<i16> {
@@ -531,17 +529,15 @@ mod tests {
     }
 
     /// Means over five seeds.
-    fn means(file: &str, label: &str, contributions: u8, learning: &str) -> (f64, f64) {
-        let runs: Vec<(f64, f64)> =
-            (1..=5).map(|seed| accuracies(file, label, seed, contributions, learning)).collect();
+    fn means(file: &str, label: &str) -> (f64, f64) {
+        let runs: Vec<(f64, f64)> = (1..=5).map(|seed| accuracies(file, label, seed)).collect();
         (runs.iter().map(|run| run.0).sum::<f64>() / 5.0, runs.iter().map(|run| run.1).sum::<f64>() / 5.0)
     }
 
     #[test]
     fn exact_training_is_as_accurate_as_float_training() {
-        let sets = [("breast_cancer.csv", "diagnosis", 4, "0.125"), ("digits.csv", "digit", 8, "0.25")];
-        for (file, label, contributions, learning) in sets {
-            let (exact, float) = means(file, label, contributions, learning);
+        for (file, label) in [("breast_cancer.csv", "diagnosis"), ("digits.csv", "digit")] {
+            let (exact, float) = means(file, label);
             assert!(exact >= 0.95, "{file}: {exact}");
             assert!((exact - float).abs() <= 0.01, "{file}: {exact} and {float}");
         }

@@ -2,7 +2,7 @@
 use crate::exit::Exit;
 use std::path::{Path, PathBuf};
 use weightproof_prover::data::DataError;
-use weightproof_prover::model_file::ModelFileError;
+use weightproof_prover::model_file::{ModelFile, ModelFileError};
 
 /// Why a command stopped. Texts say what was expected, what was found and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +41,14 @@ pub enum Failure {
         source: std::io::Error,
     },
     /// A model file is no good.
+    #[error("{}: {source}", path.display())]
+    ModelFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ModelFileError,
+    },
+    /// A model contradicts itself, or its file cannot be read or written.
     #[error(transparent)]
     Model(#[from] ModelFileError),
     /// The output directory holds another run.
@@ -69,7 +77,7 @@ impl Failure {
             Failure::Range(_) => "E004",
             Failure::Memory { .. } => "E005",
             Failure::File { .. } => "E006",
-            Failure::Model(_) => "E007",
+            Failure::Model(_) | Failure::ModelFile { .. } => "E007",
             Failure::Run(_) => "E008",
             Failure::Key(_) => "E009",
             Failure::Proof(_) => "E010",
@@ -80,7 +88,9 @@ impl Failure {
     /// The exit code.
     pub fn exit(&self) -> Exit {
         match self {
-            Failure::Usage(_) | Failure::Run(_) | Failure::Model(_) => Exit::Usage,
+            Failure::Usage(_) | Failure::Run(_) | Failure::Model(_) | Failure::ModelFile { .. } => {
+                Exit::Usage
+            }
             Failure::Data(_) => Exit::Data,
             Failure::Program(_) => Exit::Program,
             Failure::Range(_) => Exit::Range,
@@ -88,6 +98,18 @@ impl Failure {
             Failure::File { .. } | Failure::Key(_) | Failure::Proof(_) => Exit::Machine,
             Failure::Interrupted => Exit::Interrupted,
         }
+    }
+
+    /// Reads a model; what is wrong with it is said with its path.
+    ///
+    /// # Errors
+    /// [`Failure::ModelFile`], [`Failure::Model`].
+    pub fn read_model(path: &Path) -> Result<ModelFile, Failure> {
+        ModelFile::read(path).map_err(|source| match source {
+            // This one names the path itself.
+            ModelFileError::File { .. } => Failure::Model(source),
+            source => Failure::ModelFile { path: path.to_owned(), source },
+        })
     }
 
     /// A file that cannot be read.

@@ -368,3 +368,27 @@ fn a_model_goes_on_only_under_a_program_that_reads_its_integers() {
     assert_eq!(code(&output), 4);
     assert!(stderr(&output).contains("model's layers [1, 2]"), "{}", stderr(&output));
 }
+
+#[test]
+fn the_example_programs_are_valid_and_two_are_the_defaults() {
+    let place = Place::new();
+    let digest = |arguments: &[&str]| {
+        let output = place.run(&[&["estimate", "--json"], arguments].concat());
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        serde_json::from_str::<serde_json::Value>(&stdout(&output)).unwrap()["program_digest"].clone()
+    };
+    let example = |name: &str| {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name).display().to_string()
+    };
+    for name in ["bench-a.toml", "bench-b.toml", "bench-c.toml", "bench-d.toml", "regression.toml"] {
+        digest(&["--model", &example(name), "--rows", "2048"]);
+    }
+    for (file, label, name) in
+        [("breast_cancer.csv", "diagnosis", "breast-cancer.toml"), ("digits.csv", "digit", "digits.toml")]
+    {
+        assert_eq!(
+            digest(&[&data(file), "--label", label]),
+            digest(&["--model", &example(name), "--rows", "1000"])
+        );
+    }
+}

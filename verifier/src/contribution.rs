@@ -80,7 +80,9 @@ impl Contribution {
         if magic != MAGIC {
             let code = if magic[..3] == MAGIC[..3] { ErrorCode::E105 } else { ErrorCode::E101 };
             let expected = "WPF1".to_string();
-            return Err(reader.error(code, "file header", expected, format!("{magic:02x?}")).into());
+            return Err(reader
+                .error(code, "file header", expected, format!("\"{}\"", magic.escape_ascii()))
+                .into());
         }
         let program_bytes = reader.bytes("program", MAXIMUM_PROGRAM)?;
         let program = Program::decode(program_bytes)?;

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 /// A small program with odd sizes, momentum and several layers.
 fn spec() -> ProgramSpec {
-    let mut spec = Program::default_for(3, 3).unwrap().spec();
+    let mut spec = Program::default_for(3, 2).unwrap().spec();
     spec.layers = vec![3, 5, 4, 3];
     spec.momentum = "0.5".parse().unwrap();
     spec.steps = 3;

@@ -5,11 +5,10 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
 use weightproof_prover::data::Table;
-use weightproof_prover::model_file::ModelFile;
 
 /// Measures accuracy, or the mean squared error of a quantity.
 pub fn run(arguments: &Evaluate, output: &Output) -> Result<Exit, Failure> {
-    let model = ModelFile::read(&arguments.model)?;
+    let model = Failure::read_model(&arguments.model)?;
     let table = Table::read(&arguments.data)?;
     let features = model.schema.encode_features(&table, Some(&arguments.label))?;
     let targets = model.schema.encode_labels(&table, &arguments.label, model.program.loss())?;

@@ -4,11 +4,10 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
 use std::path::{Path, PathBuf};
-use weightproof_prover::model_file::ModelFile;
 
 /// Converts a model to float32.
 pub fn run(arguments: &Export, output: &Output) -> Result<Exit, Failure> {
-    let model = ModelFile::read(&arguments.model)?;
+    let model = Failure::read_model(&arguments.model)?;
     let path = arguments.out.clone().unwrap_or_else(|| beside(&arguments.model));
     if path == arguments.model {
         let text =

@@ -54,7 +54,7 @@ fn contribution(inspected: &Inspected, file_bytes: usize, output: &Output) -> Re
         "kind",
         format!("contribution, protocol version {}, seal {}", statement.protocol_version, statement.seal),
     );
-    output.line("program", describe(program));
+    output.line("network", describe(program));
     output.line(
         "steps",
         format!(
@@ -104,7 +104,7 @@ fn contribution(inspected: &Inspected, file_bytes: usize, output: &Output) -> Re
 fn model(model: &ModelFile, output: &Output) -> Result<(), Failure> {
     let digest = model.digest()?;
     output.line("kind", format!("model, version {}   {}", model.model_version, short(&digest)));
-    output.line("program", describe(&model.program));
+    output.line("network", describe(&model.program));
     let label = &model.schema.label;
     output.line(
         "columns",

@@ -49,7 +49,7 @@ impl Plan {
     /// # Errors
     /// [`Failure::Data`], [`Failure::Program`], [`Failure::Model`], [`Failure::File`].
     pub fn make(sources: Sources<'_>) -> Result<Plan, Failure> {
-        let from = sources.from.map(ModelFile::read).transpose()?;
+        let from = sources.from.map(Failure::read_model).transpose()?;
         let given = sources.program.map(read_program).transpose()?;
         let table = Table::read(sources.data)?;
         data::check_rows(&table)?;

@@ -23,7 +23,7 @@ struct Prediction {
 
 /// Predicts every row: CSV, or an array with `--json`.
 pub fn run(arguments: &Predict, output: &Output) -> Result<Exit, Failure> {
-    let model = ModelFile::read(&arguments.model)?;
+    let model = Failure::read_model(&arguments.model)?;
     let table = Table::read(&arguments.data)?;
     let features = model.schema.encode_features(&table, None)?;
     let outputs = engine::predict(&model.program, &model.parameters, &features.quantized)?;

@@ -181,7 +181,7 @@ impl<'a> Session<'a> {
     /// The model after the last finished contribution, checked against the state.
     fn current_model(&self) -> Result<ModelFile, Failure> {
         let path = self.directory.model(self.state.finished.len());
-        let model = ModelFile::read(&path)?;
+        let model = Failure::read_model(&path)?;
         let digest = model.digest()?;
         match parse_hex32(&self.state.model_digest) {
             Ok(expected) if expected == digest => Ok(model),
@@ -319,7 +319,7 @@ impl<'a> Session<'a> {
             let base = if number == 1 {
                 self.plan.base.parameters.clone()
             } else {
-                ModelFile::read(&self.directory.model(number - 1))?.parameters
+                Failure::read_model(&self.directory.model(number - 1))?.parameters
             };
             let batches = engine::Batches {
                 beacon: own_beacon(&self.beacon, number),

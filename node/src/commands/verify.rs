@@ -9,7 +9,6 @@ use serde::Serialize;
 use std::path::Path;
 use std::time::Instant;
 use weightproof_circuits::parameters::Parameters;
-use weightproof_prover::model_file::ModelFile;
 
 /// Larger files are refused unread: a valid contribution is never so large.
 const MAXIMUM_FILE: u64 = 4 << 30;
@@ -36,7 +35,7 @@ enum Verdict {
 
 /// Verifies all proofs; a later one is judged against the model that the valid ones before it lead to.
 pub fn run(arguments: &Verify, output: &Output) -> Result<Exit, Failure> {
-    let base = ModelFile::read(&arguments.base)?;
+    let base = Failure::read_model(&arguments.base)?;
     // A missing file is a mistake on the command line: say so before minutes of work.
     for proof in &arguments.proofs {
         if let Err(error) = std::fs::metadata(proof) {
@@ -51,6 +50,7 @@ pub fn run(arguments: &Verify, output: &Output) -> Result<Exit, Failure> {
         parameters: base.parameters,
         version: base.model_version,
         weight_bits: base.program.weight_bits(),
+        broken: None,
     };
     let mut reports = Vec::with_capacity(arguments.proofs.len());
     for proof in &arguments.proofs {
@@ -77,6 +77,8 @@ struct Chain {
     parameters: Parameters,
     version: u64,
     weight_bits: u32,
+    /// The last contribution refused: what follows it starts from a model that the chain never reached.
+    broken: Option<String>,
 }
 
 fn judge(path: &Path, chain: &mut Chain, verifying: &mut Verifying<'_>) -> Result<Report, Failure> {
@@ -107,15 +109,22 @@ fn judge(path: &Path, chain: &mut Chain, verifying: &mut Verifying<'_>) -> Resul
                 statement: Some(checked.statement),
             }
         }
-        Err(refusal) => Report {
-            file,
-            verdict: if refusal.newer { Verdict::NeedsNewerVersion } else { Verdict::Invalid },
-            code: Some(refusal.code),
-            message: refusal.message,
-            seconds,
-            proof_bytes: None,
-            statement: refusal.statement,
-        },
+        Err(refusal) => {
+            let before = chain.broken.replace(file.clone());
+            let message = match before.filter(|_| refusal.code == "E203") {
+                Some(before) => format!("{} (the chain is broken: {before} was refused)", refusal.message),
+                None => refusal.message,
+            };
+            Report {
+                file,
+                verdict: if refusal.newer { Verdict::NeedsNewerVersion } else { Verdict::Invalid },
+                code: Some(refusal.code),
+                message,
+                seconds,
+                proof_bytes: None,
+                statement: refusal.statement,
+            }
+        }
     })
 }
 
