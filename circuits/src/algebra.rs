@@ -1,4 +1,4 @@
-//! Two kinds of values, and what a verifier may do with them (protocol.md §3.3).
+//! Two kinds of values, and what a verifier may do with them (specs/protocol/README.md).
 //!
 //! *Public* values come from challenges and the statement. *Hidden* values are sent by the prover. Public values form
 //! a ring; hidden values form a module over it; a product of two hidden values appears only inside a check `= 0`.
@@ -79,7 +79,7 @@ pub enum ArgumentError {
 }
 
 impl ArgumentError {
-    /// The code of `security.md`.
+    /// The stable code.
     pub fn code(&self) -> ErrorCode {
         match self {
             ArgumentError::Shape { .. } => ErrorCode::E301,

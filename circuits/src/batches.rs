@@ -1,4 +1,4 @@
-//! Which rows of a dataset a contribution trains on (protocol.md §3.2).
+//! Which rows of a dataset a contribution trains on (specs/protocol/data.md).
 //!
 //! A stream of permutations of the `N` rows; example `b` of step `k` is element `k·B + b` of the stream. The stream starts
 //! afresh in each contribution, and the next permutation follows where one is used up.

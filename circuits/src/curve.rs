@@ -1,4 +1,4 @@
-//! Vesta points: canonical encoding and the generators of every Pedersen commitment (protocol.md §3.5).
+//! Vesta points: canonical encoding and the generators of every Pedersen commitment (specs/protocol/opening.md).
 //!
 //! Encoding: 32 bytes, the little-endian `x` coordinate with the parity of `y` in the top bit; the identity is 32
 //! zero bytes (no point of Vesta has `x = 0`: `5` is not a square in its base field, which a test asserts).

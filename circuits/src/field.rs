@@ -1,4 +1,4 @@
-//! The field `F` of the argument: the scalar field of Vesta, 255 bits (protocol.md §3).
+//! The field `F` of the argument: the scalar field of Vesta, 255 bits (specs/glossary.md).
 
 use core::ops::{Add, Mul, Neg, Sub};
 

@@ -1,4 +1,4 @@
-//! Where every witness value lives: the stacked witness polynomial `w`, to the bit (protocol.md §3.1).
+//! Where every witness value lives: the stacked witness polynomial `w`, to the bit (specs/protocol/layout.md).
 //!
 //! All tensors are *blocks* of one multilinear polynomial. A block has a declared shape and a [`Leaf`], which says how
 //! the lookup constrains it; a block without one cannot be written down. Blocks are sorted by size, largest first

@@ -18,7 +18,7 @@
 //! weight = 1.0                         # averaging weight, may be left out
 //! ```
 //!
-//! # Coefficients (protocol.md §2)
+//! # Coefficients (specs/protocol/program.md)
 //!
 //! With `s = fw − fa − fe`, heavy-ball momentum is a matrix of integers on the grid `B·2^−s`:
 //!
@@ -123,7 +123,7 @@ impl Loss {
     }
 }
 
-/// The linear optimizer as public integers (protocol.md §2).
+/// The linear optimizer as public integers (specs/protocol/program.md).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Coefficients {
     /// `(K+1) × K`: `W⁽ᵏ⁾ = W⁰ − Σ_{j<k} step[k][j]·G_j`; entries with `j ≥ k` are zero.

@@ -1,6 +1,6 @@
 //! Fiat–Shamir over Blake2b: every message is absorbed under a label and a length, and a challenge depends on all of them.
 //!
-//! A transcript cannot be built without the statement digest of step 2 (protocol.md §3.2).
+//! A transcript cannot be built without the statement digest (specs/protocol/statement.md).
 
 use crate::curve::{Point, point_to_bytes};
 use crate::field::{F, from_wide_bytes, to_bytes};

@@ -1,4 +1,4 @@
-//! Hedged randomness for blindings (security.md): a bad system generator alone does not reveal them.
+//! Hedged randomness for blindings: a bad system generator alone does not reveal them.
 //!
 //! The key is Blake2b of fresh operating-system randomness, the caller's secret and the context (the statement, a
 //! counter); scalars are Blake2b of the key and a counter. A value is used once: every attempt makes a new [`Entropy`].

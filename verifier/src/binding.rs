@@ -1,4 +1,4 @@
-//! What every challenge of a contribution depends on (protocol.md §3.2, step 2).
+//! What every challenge of a contribution depends on (specs/protocol/statement.md).
 
 use weightproof_circuits::curve::Point;
 use weightproof_circuits::statement::Statement;

@@ -108,7 +108,7 @@ pub enum ContributionError {
 }
 
 impl ContributionError {
-    /// The code of `security.md`.
+    /// The stable code.
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Decode(error) => error.code,

@@ -125,7 +125,7 @@ pub enum VerifyError {
 }
 
 impl VerifyError {
-    /// The code of `security.md`.
+    /// The stable code.
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Contribution(error) => error.code(),

@@ -20,7 +20,7 @@ pub use reduction::{Opened, OpeningClaim};
 
 /// Runs all checks and returns what is left for the opening to prove.
 ///
-/// The algebra's transcript must already be bound to the statement and to every commitment (protocol.md §3.2, step 2).
+/// The algebra's transcript must already be bound to the statement and to every commitment (specs/protocol/statement.md).
 pub fn check<A: Algebra>(
     algebra: &mut A,
     layout: &Layout,

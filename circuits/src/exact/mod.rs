@@ -1,4 +1,4 @@
-//! The exact arithmetic: what one contribution's integers are (protocol.md §2).
+//! The exact arithmetic: what one contribution's integers are (specs/protocol/arithmetic.md).
 //!
 //! Tensors are unpadded, row-major `[step][example][unit]`, flattened. [`run`] is the slow, obvious meaning in big
 //! integers, [`check`] is the same as a plain predicate, equation by equation: the oracle by which the fast trainer and

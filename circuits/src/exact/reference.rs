@@ -1,4 +1,4 @@
-//! The relation run forwards, slowly and obviously, in big integers (protocol.md §2).
+//! The relation run forwards, slowly and obviously, in big integers (specs/protocol/arithmetic.md).
 //!
 //! For each step `k`, with `W⁽ᵏ⁾ = W⁰ − Σ_{j<k} C[k][j]·G_j` and `β⁽ᵏ⁾ = β⁰ − Σ_{j<k} C[k][j]·2^fa·Σ_b Δ_jb`:
 //!

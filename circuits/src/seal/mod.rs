@@ -1,4 +1,4 @@
-//! Seals: what makes an argument zero-knowledge (protocol.md §3.4).
+//! Seals: what makes an argument zero-knowledge (specs/protocol/sigma.md).
 
 pub mod equation;
 pub mod sigma;

@@ -15,7 +15,7 @@ pub(super) fn empty_softmax(rows: usize, classes: usize) -> SoftmaxTrace {
     }
 }
 
-/// Fills one example's row of the softmax witness from its logits (protocol.md §2).
+/// Fills one example's row of the softmax witness from its logits (specs/protocol/arithmetic.md).
 pub(super) fn softmax_row(
     trace: &mut SoftmaxTrace,
     row: usize,

@@ -1,4 +1,4 @@
-//! A malicious prover beside the honest one (security.md): every attack is refused by the check that is named for it,
+//! A malicious prover beside the honest one: every attack is refused by the check that is named for it,
 //! and goes through once that check alone is passed over.
 //!
 //! - [`forge`]: a trainer in which every assignment of a witness value can be overridden; what follows from the value
