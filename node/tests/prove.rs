@@ -200,7 +200,7 @@ fn tampered(place: &Place) {
     assert_eq!(envelope(&output)[0]["code"], "E105");
     let output = place.run(&["inspect", "weightproof-run/contribution-0001.wpf"]);
     let text = String::from_utf8(output.stdout).unwrap();
-    for topic in ["proved ", "signed ", "not shown ", "mode ", "program "] {
+    for topic in ["proved ", "signed ", "not shown ", "mode ", "network "] {
         assert!(text.lines().any(|line| line.starts_with(topic)), "{topic} is missing in {text}");
     }
 }
