@@ -15,8 +15,15 @@ const BASE_BYTES: u64 = 30 << 20;
 const STACK_BYTES: u64 = 70;
 /// Bytes at the peak for each position of the padded parameters.
 const PARAMETER_BYTES: u64 = 64;
-/// Processor seconds for each declared position of the stack, from the bench programs on one core at 4 GHz.
-const STACK_SECONDS: f64 = 3e-6;
+/// Processor seconds for each position of the padded stack: commitment, lookups, reduction. These and the next three are
+/// fitted to the bench programs (benches/RESULTS.md) and hold them within 10 %.
+const STACK_SECONDS: f64 = 0.95e-6;
+/// Processor seconds for each position of the padded parameters: their share of the reduction.
+const PARAMETER_SECONDS: f64 = 0.8e-6;
+/// Processor seconds for each column of the witness matrix: the inner-product argument folds one generator for each.
+const COLUMN_SECONDS: f64 = 9e-5;
+/// Processor seconds of every proof.
+const PROOF_SECONDS: f64 = 0.3;
 /// Processor seconds of one multiplication and addition in an exact product.
 const PRODUCT_SECONDS: f64 = 1e-10;
 
@@ -34,7 +41,6 @@ pub struct Estimate {
 /// Estimates one contribution of `program` on `rows` committed rows with `cores` cores.
 pub fn estimate(program: &Program, rows: usize, cores: usize) -> Estimate {
     let layout = Layout::new(program);
-    let used = layout.blocks.iter().map(|block| block.range().end).max().unwrap_or(0);
     let examples = program.steps() * program.batch();
     // Examples are held as committed, quantised and before rounding; a commitment and a blinding are 96 bytes.
     let data = rows as u64 * (96 + 16 * (program.inputs() + program.outputs()) as u64);
@@ -44,7 +50,11 @@ pub fn estimate(program: &Program, rows: usize, cores: usize) -> Estimate {
         + data;
     // Forward, backward and update: three products a step.
     let products = 3.0 * program.parameter_count() as f64 * examples as f64;
-    let processor_seconds = used as f64 * STACK_SECONDS + products * PRODUCT_SECONDS;
+    let processor_seconds = STACK_SECONDS * (1u64 << layout.variables) as f64
+        + PARAMETER_SECONDS * (1u64 << layout.parameter_variables) as f64
+        + COLUMN_SECONDS * (1u64 << layout.column_variables) as f64
+        + PROOF_SECONDS
+        + PRODUCT_SECONDS * products;
     let seconds = processor_seconds / cores.max(1) as f64;
     Estimate { memory_bytes, seconds, proof_bytes: proof_bytes(program, &layout, rows) }
 }

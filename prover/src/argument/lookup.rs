@@ -31,8 +31,6 @@ struct Leaves<'a> {
     challenges: LookupChallenges<F>,
     /// For each block, `α − β·id − entry` by entry index; shared between blocks of a table.
     tables: Vec<(Table, Vec<F>)>,
-    /// `α − value` for padding.
-    alpha: F,
 }
 
 impl<'a> Leaves<'a> {
@@ -56,8 +54,7 @@ impl<'a> Leaves<'a> {
                 (*table, entries)
             })
             .collect();
-        let alpha = challenges.alpha;
-        Self { witness, challenges, tables, alpha }
+        Self { witness, challenges, tables }
     }
 
     /// Writes the leaves of positions `start..start + out.len()`.
@@ -71,7 +68,7 @@ impl<'a> Leaves<'a> {
             let Some(block) = layout.blocks.get(index) else {
                 for (i, (n, d)) in numerators[slot..].iter_mut().zip(&mut denominators[slot..]).enumerate() {
                     *n = F::ONE;
-                    *d = self.alpha - F::from(self.witness.stack[position + i]);
+                    *d = self.challenges.alpha - F::from(self.witness.stack[position + i]);
                 }
                 return;
             };
@@ -128,16 +125,16 @@ impl<'a> Leaves<'a> {
                             Some(entry) if self.pairs(table, *value, second) => *entry,
                             // A value outside its table has its own denominator, which no table entry cancels.
                             _ => {
-                                self.alpha
+                                self.challenges.alpha
                                     - identifier
                                     - F::from(*value)
                                     - self.challenges.gamma * F::from(second)
                             }
                         }
                     } else if *value == 0 && second == 0 {
-                        self.alpha
+                        self.challenges.alpha
                     } else {
-                        self.alpha - F::from(*value) - self.challenges.gamma * F::from(second)
+                        self.challenges.alpha - F::from(*value) - self.challenges.gamma * F::from(second)
                     };
                 }
             }

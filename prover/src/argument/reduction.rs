@@ -1,6 +1,6 @@
 //! The proving half of `circuits::argument::reduction`.
 
-use ark_ff::AdditiveGroup;
+use ark_ff::{AdditiveGroup, Field};
 use rayon::prelude::*;
 use weightproof_circuits::accumulate::{ProductSum, SmallMultiplier, SmallSum};
 use weightproof_circuits::algebra::Powers;
@@ -48,38 +48,34 @@ enum Role {
     Idle,
 }
 
+/// One polynomial `f` with the weight `E_f` of its claims.
 struct Reduced<'a> {
     weight: Vec<F>,
     values: Values<'a>,
     roles: Vec<Role>,
     round: usize,
-    /// Product of the zero-extension's factors, of both polynomials.
-    factor: F,
-    /// `2^-n` over the variables that are left, extension included.
+    /// Variables that no round has bound yet, the extension's included: sums are scaled by `2^-left`.
     left: usize,
-    weight_factor: F,
+    /// `∏ (1 − r)` over the extension's variables: what zero-extension multiplies each of `E_f` and `f` by.
+    extension: F,
 }
 
 impl<'a> Reduced<'a> {
     fn new(weight: Vec<F>, values: Values<'a>, roles: Vec<Role>) -> Self {
         let left = roles.iter().filter(|r| **r != Role::Idle).count();
-        Self { weight, values, roles, round: 0, factor: one(), left, weight_factor: one() }
+        Self { weight, values, roles, round: 0, left, extension: F::ONE }
     }
 
     /// `E(r*)` and `f(r*)` once all rounds are done.
     fn end(&self) -> (F, F) {
-        let weight = self.weight[0] * self.weight_factor;
+        let weight = self.weight[0] * self.extension;
         let value = match &self.values {
-            Values::Field(values) => values[0] * self.weight_factor,
-            Values::Small(values) => F::from(values[0]) * self.weight_factor,
-            Values::Large(values) => F::from(values[0]) * self.weight_factor,
+            Values::Field(values) => values[0] * self.extension,
+            Values::Small(values) => F::from(values[0]) * self.extension,
+            Values::Large(values) => F::from(values[0]) * self.extension,
         };
         (weight, value)
     }
-}
-
-fn one() -> F {
-    F::from(1u64)
 }
 
 /// `Σ E(2y)·f(2y)` and `Σ (E(2y+1) − E(2y))·(f(2y+1) − f(2y))` over integers.
@@ -140,7 +136,7 @@ impl Instance for Reduced<'_> {
                     Values::Large(values) => integer_sums(&self.weight, values),
                     Values::Field(values) => field_sums(&self.weight, values),
                 };
-                let scale = self.factor * inverse_power_of_two(self.left - 1);
+                let scale = self.extension.square() * inverse_power_of_two(self.left - 1);
                 Some(complete_quadratic(claim, inverse_weight, zero * scale, leading * scale))
             }
         }
@@ -150,9 +146,7 @@ impl Instance for Reduced<'_> {
         match self.roles[self.round] {
             Role::Idle => {}
             Role::Extension => {
-                let complement = one() - challenge;
-                self.weight_factor *= complement;
-                self.factor *= complement * complement;
+                self.extension *= F::ONE - challenge;
                 self.left -= 1;
             }
             Role::Own => {
