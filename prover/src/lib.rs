@@ -2,7 +2,7 @@
 //!
 //! [`data`] reads and quantises rows, [`dataset`] commits them, [`trainer`] computes the exact integers, [`argument`]
 //! proves them piece by piece under the names of `weightproof_circuits::argument`, [`seal`] and [`opening`] make the
-//! proof zero-knowledge, and [`contribute`] is the whole way. Rows, labels and blindings never leave this crate's caller.
+//! proof zero-knowledge, and [`mod@contribute`] is the whole way. Rows, labels and blindings never leave this crate's caller.
 #![deny(unsafe_code)]
 
 pub mod argument;

@@ -5,7 +5,7 @@
 //! `weightproof.weight_bits`, `weightproof.program` (the program as TOML), `weightproof.schema` (columns, classes and
 //! standardisation as JSON). Equal models are equal bytes.
 //!
-//! [`export_float`] writes the other file: plain `f32` for other tools, see there.
+//! [`ModelFile::export_float`] writes the other file: plain `f32` for other tools, see there.
 use crate::atomic_file::{Access, write_atomic};
 use crate::data::Schema;
 use safetensors::SafeTensors;
