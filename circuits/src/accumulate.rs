@@ -77,6 +77,15 @@ impl SmallSum {
     }
 }
 
+/// `Σ integers[i]·weights[i]` over the shorter of the two.
+pub fn inner<T: Copy + Into<i64>>(integers: &[T], weights: &[F]) -> F {
+    let mut sum = SmallSum::default();
+    for (integer, weight) in integers.iter().zip(weights) {
+        sum.add(weight, (*integer).into());
+    }
+    sum.value()
+}
+
 /// `Σ a·b` over field elements; room for `2^64` terms.
 #[derive(Clone, Copy, Default)]
 pub struct ProductSum {

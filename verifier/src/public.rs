@@ -1,7 +1,7 @@
 //! Values of the public polynomials at `r*`: base model, update and exponential table.
 
 use ark_ff::AdditiveGroup;
-use weightproof_circuits::accumulate::SmallSum;
+use weightproof_circuits::accumulate::inner;
 use weightproof_circuits::argument::Opened;
 use weightproof_circuits::exact::exp_table;
 use weightproof_circuits::field::F;
@@ -11,14 +11,6 @@ use weightproof_circuits::parameters::Parameters;
 use weightproof_circuits::program::Program;
 
 use crate::threads;
-
-fn inner(integers: &[i64], weights: &[F]) -> F {
-    let mut sum = SmallSum::default();
-    for (integer, weight) in integers.iter().zip(weights) {
-        sum.add(weight, *integer);
-    }
-    sum.value()
-}
 
 /// The stacked parameters at a point of `layout.parameter_variables` coordinates: one multiplication an entry, reduced
 /// once a row.
@@ -64,11 +56,7 @@ pub fn share(
                 Opened::Exponential if *coefficient == F::ZERO => continue,
                 Opened::Exponential => {
                     let weights = eq_table(&own);
-                    let mut sum = SmallSum::default();
-                    for (entry, weight) in exp_table(program.activation_bits()).iter().zip(&weights) {
-                        sum.add(weight, i64::from(*entry));
-                    }
-                    sum.value()
+                    inner(&exp_table(program.activation_bits()), &weights)
                 }
             };
     }

@@ -1,7 +1,7 @@
 //! Multilinear polynomials as the prover holds them: small integers until a round binds them.
 
 use rayon::prelude::*;
-use weightproof_circuits::accumulate::SmallSum;
+use weightproof_circuits::accumulate::{SmallSum, inner};
 use weightproof_circuits::field::F;
 use weightproof_circuits::multilinear::eq_table;
 
@@ -36,15 +36,6 @@ pub fn evaluate<T: Copy + Into<i64> + Sync>(integers: &[T], point: &[F]) -> F {
         .zip(&table.high)
         .map(|(row, weight)| inner(row, &table.low) * weight)
         .reduce(|| F::ZERO, |a, b| a + b)
-}
-
-/// `Σ integers[i]·weights[i]`.
-pub fn inner<T: Copy + Into<i64>>(integers: &[T], weights: &[F]) -> F {
-    let mut sum = SmallSum::default();
-    for (integer, weight) in integers.iter().zip(weights) {
-        sum.add(weight, (*integer).into());
-    }
-    sum.value()
 }
 
 /// For a tensor `[rows][units]`: the vector over rows of `Σ_u weights[u]·tensor[row][u]`.

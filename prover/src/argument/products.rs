@@ -1,6 +1,7 @@
 //! The proving half of `circuits::argument::products`.
 
 use ark_ff::AdditiveGroup;
+use weightproof_circuits::accumulate::inner;
 use weightproof_circuits::algebra::Powers;
 use weightproof_circuits::argument::claims::Virtual;
 use weightproof_circuits::argument::products::{ProductPoint, end_point, queries, round_weights};
@@ -9,7 +10,7 @@ use weightproof_circuits::multilinear::{eq_table, suffix};
 use weightproof_circuits::parameters::LayerParameters;
 
 use super::channel::Channel;
-use super::polynomial::{contract_examples, contract_units, inner};
+use super::polynomial::{contract_examples, contract_units};
 use super::relations::Relations;
 use super::sumcheck::{self, ProductInstance};
 use super::witness::Witness;

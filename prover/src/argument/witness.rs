@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use ark_ff::AdditiveGroup;
 use rayon::prelude::*;
+use weightproof_circuits::accumulate::inner;
 use weightproof_circuits::argument::claims::{Query, Target, Virtual};
 use weightproof_circuits::exact::Trace;
 use weightproof_circuits::field::F;
@@ -13,7 +14,7 @@ use weightproof_circuits::parameters::Parameters;
 use weightproof_circuits::program::Program;
 
 use super::ProveError;
-use super::polynomial::{evaluate, inner};
+use super::polynomial::evaluate;
 
 /// The prover's inputs to the argument.
 pub struct Witness<'a> {
