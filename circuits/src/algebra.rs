@@ -108,6 +108,9 @@ pub trait Algebra {
     /// A value the prover sent.
     type Hidden: Clone;
 
+    /// Notes that a piece of the argument begins; only a circuit's table of sizes asks.
+    fn begin(&mut self, _piece: &'static str) {}
+
     /// Receives the next message and binds it into the transcript in one call.
     fn receive(&mut self, label: &'static str, length: usize) -> Result<Vec<Self::Hidden>, ArgumentError>;
 

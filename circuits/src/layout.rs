@@ -210,6 +210,8 @@ pub struct Layout {
     pub parameter_variables: usize,
     /// Variables of the opening reduction.
     pub opening_variables: usize,
+    /// Whether a row of random entries is opened with everything else: the halo2 seal shows the opened value.
+    pub is_masked: bool,
 }
 
 impl Layout {
@@ -369,7 +371,14 @@ impl Layout {
             parameters,
             parameter_variables,
             opening_variables,
+            is_masked: false,
         }
+    }
+
+    /// The layout under the halo2 seal, which adds the mask (specs/protocol/halo2.md, step 1).
+    #[must_use]
+    pub fn masked(self) -> Self {
+        Self { is_masked: true, ..self }
     }
 
     /// Number of layers `L`.

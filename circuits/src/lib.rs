@@ -20,6 +20,8 @@ pub mod layout;
 pub mod merkle;
 pub mod multilinear;
 pub mod parameters;
+pub mod pasta;
+pub mod poseidon;
 pub mod program;
 pub mod seal;
 pub mod soundness;

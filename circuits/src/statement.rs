@@ -117,8 +117,10 @@ pub enum Unsupported {
     /// A mode other than open.
     #[error("E105: expected mode {MODE_OPEN} (open), found {0}; a newer version may verify it")]
     Mode(u8),
-    /// A seal other than sigma.
-    #[error("E105: expected seal {SEAL_SIGMA} (sigma), found {0}; a newer version may verify it")]
+    /// Another seal.
+    #[error(
+        "E105: expected seal {SEAL_SIGMA} (sigma) or {SEAL_HALO2} (halo2), found {0}; a newer version may verify it"
+    )]
     Seal(u8),
     /// The sigma seal has no key, and its digest is zero.
     #[error("E308: expected a zero key digest for the sigma seal, found another")]
@@ -174,11 +176,11 @@ impl Statement {
         if self.mode != MODE_OPEN {
             return Err(Unsupported::Mode(self.mode));
         }
-        if self.seal != SEAL_SIGMA {
-            return Err(Unsupported::Seal(self.seal));
-        }
-        if self.seal_key_digest != [0; 32] {
-            return Err(Unsupported::SealKey);
+        match self.seal {
+            SEAL_SIGMA if self.seal_key_digest != [0; 32] => return Err(Unsupported::SealKey),
+            // The halo2 seal's key is compared where it is rebuilt.
+            SEAL_SIGMA | SEAL_HALO2 => {}
+            other => return Err(Unsupported::Seal(other)),
         }
         if self.payout.len() > MAXIMUM_PAYOUT {
             return Err(Unsupported::Payout(self.payout.len()));
@@ -356,7 +358,7 @@ mod tests {
             (Unsupported::Mode(0), ErrorCode::E105, |s| s.mode = 0),
             (Unsupported::Mode(2), ErrorCode::E105, |s| s.mode = MODE_PRIVATE),
             (Unsupported::Seal(0), ErrorCode::E105, |s| s.seal = 0),
-            (Unsupported::Seal(2), ErrorCode::E105, |s| s.seal = SEAL_HALO2),
+            (Unsupported::Seal(3), ErrorCode::E105, |s| s.seal = 3),
             (Unsupported::Seal(255), ErrorCode::E105, |s| s.seal = 255),
             (Unsupported::SealKey, ErrorCode::E308, |s| s.seal_key_digest[0] = 1),
         ];

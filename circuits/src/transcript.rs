@@ -53,6 +53,15 @@ impl Transcript {
         self.absorb_bytes(label, &bytes);
     }
 
+    /// The digest of everything absorbed so far; the transcript goes on unchanged.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut state = self.state.clone();
+        state.update(&[0x05]);
+        let mut digest = [0u8; 32];
+        digest.copy_from_slice(&state.finalize().as_array()[..32]);
+        digest
+    }
+
     /// Draws a challenge and chains it into the state.
     pub fn challenge(&mut self, label: &'static str) -> F {
         self.state.update(&[0x02]);

@@ -1,5 +1,6 @@
 //! Pedersen commitments as the prover makes them: tables for the fixed bases, small-integer rows in parallel.
 
+use ark_ec::CurveGroup;
 use rayon::prelude::*;
 use weightproof_circuits::curve::{Generators, Point, Projective, multi_exponentiation};
 use weightproof_circuits::field::F;
@@ -41,6 +42,17 @@ impl<'a> Committer<'a> {
             sum += table.multiply(value);
         }
         sum
+    }
+
+    /// The mask's row: full-size entries, `⟨values, G⟩ + blinding·H`.
+    pub fn mask(&self, values: &[F], blinding: &F) -> Point {
+        let middle = values.len() / 2;
+        let bases = self.generators.rows();
+        let (low, high) = rayon::join(
+            || multi_exponentiation(&bases[..middle], &values[..middle]),
+            || multi_exponentiation(&bases[middle..], &values[middle..]),
+        );
+        (low + high + self.blinding(blinding)).into_affine()
     }
 
     /// `value·V + blinding·H`.

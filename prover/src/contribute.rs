@@ -3,27 +3,33 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
+use ark_ff::AdditiveGroup;
 use rayon::prelude::*;
 use weightproof_circuits::algebra::Check;
 use weightproof_circuits::argument::{self, OpeningClaim};
 use weightproof_circuits::batches::{BatchError, indices};
-use weightproof_circuits::curve::Generators;
+use weightproof_circuits::curve::{Generators, Point};
 use weightproof_circuits::exact::exp_table;
+use weightproof_circuits::field::F;
 use weightproof_circuits::layout::Layout;
-use weightproof_circuits::merkle::MerkleError;
+use weightproof_circuits::merkle::{MerkleError, MultiProof};
 use weightproof_circuits::parameters::{Parameters, ShapeError};
+use weightproof_circuits::pasta::digest_limbs;
 use weightproof_circuits::program::Program;
-use weightproof_circuits::seal::sigma::Committed;
-use weightproof_circuits::statement::{MODE_OPEN, PROTOCOL_VERSION, SEAL_SIGMA, Statement};
-use weightproof_verifier::binding::{distinct_rows, transcript};
-use weightproof_verifier::contribution::{Contribution, Proof};
+use weightproof_circuits::seal::halo2::algebra::Input;
+use weightproof_circuits::seal::sigma;
+use weightproof_circuits::statement::{MODE_OPEN, PROTOCOL_VERSION, SEAL_HALO2, SEAL_SIGMA, Statement};
+use weightproof_circuits::transcript::Transcript;
+use weightproof_verifier::binding::{absorb_seal, compact_transcript, distinct_rows, transcript};
+use weightproof_verifier::contribution::{CompactProof, Contribution, Proof};
 use weightproof_verifier::generator_counts;
-use weightproof_verifier::opening::OpeningStatement;
+use weightproof_verifier::opening::{OpeningProof, OpeningStatement};
 
 use crate::argument::{ProveError, StageTimes, Witness, prove};
 use crate::commitments::Committer;
 use crate::dataset::CommittedDataset;
 use crate::entropy::{Entropy, EntropyError};
+use crate::halo2::{PoseidonChannel, SealProver};
 use crate::opening;
 use crate::progress::Progress;
 use crate::seal::{self, SealedChannel};
@@ -51,6 +57,17 @@ pub struct Job<'a> {
     pub payout: Vec<u8>,
     /// Hedges the system's randomness; may be empty.
     pub secret: &'a [u8],
+    /// What makes the proof zero-knowledge.
+    pub seal: Seal<'a>,
+}
+
+/// The seal of a contribution.
+#[derive(Clone, Copy)]
+pub enum Seal<'a> {
+    /// One Σ-protocol: fast to make.
+    Sigma,
+    /// A halo2 proof, under the program's key: compact.
+    Halo2(&'a SealProver),
 }
 
 /// A finished contribution.
@@ -99,6 +116,9 @@ pub enum ContributeError {
         "the prover's self-check failed at {0:?}: expected every check to hold before sealing; please report this with the program file"
     )]
     SelfCheck(Check),
+    /// halo2 refused the circuit or its witness; this is a defect of the prover, not of the data.
+    #[error("expected halo2 to prove the circuit, found: {0}; please report this with the program file")]
+    Halo2(String),
     /// Fewer generators than the program needs.
     #[error(
         "expected at least {rows} row and {messages} message generators for this program, found fewer; derive them again"
@@ -142,7 +162,14 @@ pub fn contribute(
     progress: &dyn Progress,
 ) -> Result<Made, ContributeError> {
     let program = job.program;
-    let layout = Layout::new(program);
+    let (seal, seal_key_digest) = match job.seal {
+        Seal::Sigma => (SEAL_SIGMA, [0; 32]),
+        Seal::Halo2(key) => (SEAL_HALO2, key.seal_key().key.digest),
+    };
+    let layout = match job.seal {
+        Seal::Sigma => Layout::new(program),
+        Seal::Halo2(_) => Layout::new(program).masked(),
+    };
     let (rows, messages) = generator_counts(&layout, program);
     let generators = committer.generators;
     if generators.rows().len() < rows || generators.messages().len() < messages {
@@ -150,8 +177,8 @@ pub fn contribute(
     }
     let mut statement = Statement {
         protocol_version: PROTOCOL_VERSION,
-        seal: SEAL_SIGMA,
-        seal_key_digest: [0; 32],
+        seal,
+        seal_key_digest,
         mode: MODE_OPEN,
         space: job.space,
         round: job.round,
@@ -195,8 +222,10 @@ pub fn contribute(
         progress,
         self_check: true,
     };
-    let proof = prove_witness(&witness, &sealing, &mut entropy, &mut stages)?;
-    let proof = proof.encode();
+    let proof = match job.seal {
+        Seal::Sigma => prove_witness(&witness, &sealing, &mut entropy, &mut stages)?.encode(),
+        Seal::Halo2(key) => prove_compact(&mut witness, &sealing, key, &mut entropy, &mut stages)?.encode(),
+    };
     let proof_bytes = statement.encode().len() + proof.len();
     drop(witness);
     let contribution = Contribution { program: program.clone(), update: training.update, statement, proof };
@@ -237,7 +266,107 @@ pub struct Sealing<'a> {
     pub self_check: bool,
 }
 
-/// Commits a witness, proves the argument under the seal, and opens it. `entropy` must never be used again.
+/// The committed rows of a contribution, with what opens them.
+struct Committed<'a> {
+    /// Rows of the witness matrix.
+    rows: Vec<Point>,
+    blindings: Vec<F>,
+    /// Dataset rows in use, by ascending index, with their blindings.
+    dataset: Vec<(Point, F)>,
+    /// The dataset row of each (step, example).
+    places: Vec<usize>,
+    membership: MultiProof,
+    width: usize,
+    sealing: &'a Sealing<'a>,
+}
+
+impl<'a> Committed<'a> {
+    /// Commits the stack, row by row, and takes the chosen dataset rows' commitments.
+    fn new(
+        witness: &Witness<'_>,
+        sealing: &'a Sealing<'a>,
+        entropy: &mut Entropy,
+    ) -> Result<Self, ContributeError> {
+        let Sealing { dataset, chosen, committer, progress, .. } = *sealing;
+        let width = 1usize << witness.layout.column_variables;
+        let blindings = entropy.scalars(1 << witness.layout.matrix_row_variables());
+        progress.begin("commit", blindings.len() as u64);
+        let rows =
+            committer.rows(&witness.stack, width, &blindings, progress).ok_or(ProveError::Cancelled)?;
+        let (distinct, places) = distinct_rows(chosen);
+        let opened = distinct.iter().filter_map(|i| dataset.row(*i)).collect();
+        let membership = dataset.membership(&distinct)?;
+        Ok(Self { rows, blindings, dataset: opened, places, membership, width, sealing })
+    }
+
+    fn dataset_rows(&self) -> Vec<Point> {
+        self.dataset.iter().map(|(point, _)| *point).collect()
+    }
+
+    /// Opens the committed rows at `point`. `value` is the opened value where it is public, and zero where it is sealed
+    /// under `value_blinding`; `mask_blinding` opens the mask's row.
+    fn open(
+        &self,
+        witness: &Witness<'_>,
+        transcript: &mut Transcript,
+        claim: &Claim<'_>,
+        entropy: &mut Entropy,
+    ) -> Result<OpeningProof, ContributeError> {
+        let layout = witness.layout;
+        let Claim { point, coefficients, value, value_blinding, mask_blinding } = *claim;
+        let share = weightproof_verifier::public::share(
+            layout,
+            witness.program,
+            witness.base,
+            witness.update,
+            point,
+            coefficients,
+        );
+        let statement = OpeningStatement {
+            layout,
+            point,
+            witness_coefficient: coefficients[0],
+            data_coefficient: coefficients[1],
+            mask_coefficient: coefficients[5],
+            public_share: share - value,
+        };
+        let row_weights = statement.witness_weights();
+        let data_weights = statement.data_weights(&self.places, self.dataset.len());
+        let data_width = 1usize << layout.data_variables;
+        let data_rows = distinct_data(witness, &self.places, self.dataset.len(), data_width);
+        let blindings = row_weights
+            .iter()
+            .copied()
+            .zip(self.blindings.iter().copied())
+            .chain(data_weights.iter().copied().zip(self.dataset.iter().map(|(_, blinding)| *blinding)))
+            .chain([(coefficients[5], mask_blinding)]);
+        let mut combined = opening::combine(
+            self.width,
+            &[(&witness.stack, self.width, &row_weights), (&data_rows, data_width, &data_weights)],
+            blindings,
+        );
+        for (sum, entry) in combined.values.iter_mut().zip(&witness.mask) {
+            *sum += coefficients[5] * entry;
+        }
+        let committer = self.sealing.committer;
+        let generators = committer.generators;
+        let proof =
+            opening::prove(transcript, statement, combined, value_blinding, generators, committer, entropy)?;
+        Ok(proof)
+    }
+}
+
+/// What an opening shows.
+#[derive(Clone, Copy)]
+struct Claim<'a> {
+    point: &'a [F],
+    coefficients: &'a [F; 6],
+    value: F,
+    value_blinding: F,
+    mask_blinding: F,
+}
+
+/// Commits a witness, proves the argument under the sigma seal, and opens it. `entropy` must never be used again.
 ///
 /// # Errors
 /// See [`ContributeError`].
@@ -247,25 +376,17 @@ pub fn prove_witness(
     entropy: &mut Entropy,
     stages: &mut StageTimes,
 ) -> Result<Proof, ContributeError> {
-    let Sealing { statement, dataset, chosen, committer, progress, self_check } = *sealing;
+    let Sealing { statement, committer, progress, self_check, .. } = *sealing;
     let (layout, program) = (witness.layout, witness.program);
     let mut clock = Instant::now();
-    // Step 1: commit the stack, row by row.
-    let width = 1usize << layout.column_variables;
-    let witness_blindings = entropy.scalars(1 << layout.matrix_row_variables());
-    progress.begin("commit", witness_blindings.len() as u64);
-    let witness_rows =
-        committer.rows(&witness.stack, width, &witness_blindings, progress).ok_or(ProveError::Cancelled)?;
-    let (distinct, places) = distinct_rows(chosen);
-    let opened: Vec<_> = distinct.iter().filter_map(|i| dataset.row(*i)).collect();
-    let dataset_rows: Vec<_> = opened.iter().map(|(point, _)| *point).collect();
-    let membership = dataset.membership(&distinct)?;
+    let committed = Committed::new(witness, sealing, entropy)?;
+    let dataset_rows = committed.dataset_rows();
     lap("commit", &mut clock, stages);
 
     // Steps 2–7 under the seal.
-    let bound = transcript(statement, &witness_rows, &dataset_rows);
+    let bound = transcript(statement, &committed.rows, &dataset_rows);
     let mut channel = SealedChannel::new(bound.clone(), committer, entropy);
-    let opening = prove(witness, &mut channel, progress, stages)?;
+    prove(witness, &mut channel, progress, stages)?;
     let (values, blindings, commitments) = (
         std::mem::take(&mut channel.values),
         std::mem::take(&mut channel.blindings),
@@ -278,7 +399,7 @@ pub fn prove_witness(
     // The verifier's own run over the commitments yields the checks to seal.
     progress.begin("seal", 1);
     let mut bound = bound;
-    let mut algebra = Committed::new(&mut bound, &commitments);
+    let mut algebra = sigma::Committed::new(&mut bound, &commitments);
     let OpeningClaim { point, coefficients, .. } = argument::check(&mut algebra, layout, program)
         .map_err(|_| ContributeError::SelfCheck(Check::OpeningValue))?;
     let system = algebra.finish().map_err(|_| ContributeError::SelfCheck(Check::OpeningValue))?;
@@ -288,50 +409,70 @@ pub fn prove_witness(
     let seal = seal::prove(&mut bound, &system, &values, &blindings, committer, entropy);
     lap("seal", &mut clock, stages);
 
-    // The opening.
     progress.begin("open", 1);
-    let [witness_coefficient, data_coefficient, ..] = coefficients;
-    let public_share = weightproof_verifier::public::share(
-        layout,
-        program,
-        witness.base,
-        witness.update,
-        &point,
-        &coefficients,
-    );
-    let opening_statement = OpeningStatement {
-        layout,
-        point: &opening.point,
-        witness_coefficient,
-        data_coefficient,
-        public_share,
+    let claim = Claim {
+        point: &point,
+        coefficients: &coefficients,
+        value: F::ZERO,
+        value_blinding: blindings.last().copied().unwrap_or_default(),
+        mask_blinding: F::ZERO,
     };
-    let row_weights = opening_statement.witness_weights();
-    let data_weights = opening_statement.data_weights(&places, distinct.len());
-    let data_width = 1usize << layout.data_variables;
-    let data_rows = distinct_data(witness, &places, distinct.len(), data_width);
-    let combined = opening::combine(
-        width,
-        &[(&witness.stack, width, &row_weights), (&data_rows, data_width, &data_weights)],
-        row_weights
-            .iter()
-            .copied()
-            .zip(witness_blindings.iter().copied())
-            .chain(data_weights.iter().copied().zip(opened.iter().map(|(_, blinding)| *blinding))),
-    );
-    let value_blinding = blindings.last().copied().unwrap_or_default();
-    let opening = opening::prove(
-        &mut bound,
-        opening_statement,
-        combined,
-        value_blinding,
-        committer.generators,
-        committer,
-        entropy,
-    )?;
+    let opening = committed.open(witness, &mut bound, &claim, entropy)?;
     lap("open", &mut clock, stages);
     progress.advance(1);
+    let Committed { rows: witness_rows, membership, .. } = committed;
     Ok(Proof { witness_rows, dataset_rows, membership, messages: commitments, seal, opening })
+}
+
+/// Commits a witness and a fresh mask, proves the argument under the halo2 seal, and opens it. The witness must be laid out
+/// under the masked layout; `entropy` must never be used again.
+///
+/// # Errors
+/// See [`ContributeError`].
+pub fn prove_compact(
+    witness: &mut Witness<'_>,
+    sealing: &Sealing<'_>,
+    key: &SealProver,
+    entropy: &mut Entropy,
+    stages: &mut StageTimes,
+) -> Result<CompactProof, ContributeError> {
+    let Sealing { statement, committer, progress, self_check, .. } = *sealing;
+    let mut clock = Instant::now();
+    // Mask and salt are fresh in every attempt.
+    witness.mask = entropy.scalars(1 << witness.layout.column_variables);
+    let mask_blinding = entropy.scalar();
+    let mask = committer.mask(&witness.mask, &mask_blinding);
+    let witness = &*witness;
+    let committed = Committed::new(witness, sealing, entropy)?;
+    let dataset_rows = committed.dataset_rows();
+    lap("commit", &mut clock, stages);
+
+    let mut bound = compact_transcript(statement, &committed.rows, &mask, &dataset_rows);
+    let digest = digest_limbs(&bound.digest());
+    let salt = entropy.scalar();
+    let mut channel = PoseidonChannel::new(&digest, &salt);
+    prove(witness, &mut channel, progress, stages)?;
+    clock = Instant::now();
+    progress.begin("seal", 1);
+    let run = Input::Run { digest, salt, messages: &channel.messages };
+    let (exposed, seal) = key.prove(witness.layout, witness.program, run, self_check, entropy)?;
+    drop(channel);
+    lap("seal", &mut clock, stages);
+
+    progress.begin("open", 1);
+    absorb_seal(&mut bound, &exposed, &seal);
+    let claim = Claim {
+        point: &exposed.point,
+        coefficients: &exposed.coefficients,
+        value: exposed.value,
+        value_blinding: F::ZERO,
+        mask_blinding,
+    };
+    let opening = committed.open(witness, &mut bound, &claim, entropy)?;
+    lap("open", &mut clock, stages);
+    progress.advance(1);
+    let Committed { rows: witness_rows, membership, .. } = committed;
+    Ok(CompactProof { witness_rows, mask, dataset_rows, membership, exposed, seal, opening })
 }
 
 /// One padded row for each distinct dataset row, as the dataset committed it.

@@ -75,6 +75,38 @@ impl Entropy {
     }
 }
 
+/// Bytes for halo2's blindings: the same key under another name.
+impl rand_core::TryRng for Entropy {
+    type Error = core::convert::Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        let mut bytes = [0; 4];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        let mut bytes = [0; 8];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
+        for chunk in bytes.chunks_mut(64) {
+            let block = blake2b_simd::Params::new()
+                .hash_length(64)
+                .key(&self.key)
+                .personal(b"WeightproofByte1")
+                .hash(&self.counter.to_le_bytes());
+            self.counter += 1;
+            chunk.copy_from_slice(&block.as_array()[..chunk.len()]);
+        }
+        Ok(())
+    }
+}
+
+impl rand_core::TryCryptoRng for Entropy {}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -73,6 +73,8 @@ fn honest_arguments_hold_for_every_shape() {
                         }
                     }
                 }
+                // The sigma seal has none.
+                Opened::Mask => assert_eq!(coefficient, F::from(0u64)),
                 Opened::Exponential => {
                     values.iter_mut().zip(&case.exponential).for_each(|(v, e)| *v = i64::from(*e));
                 }

@@ -71,6 +71,7 @@ fn replay(
         point: &point,
         witness_coefficient: coefficients[0],
         data_coefficient: coefficients[1],
+        mask_coefficient: F::ZERO,
         public_share: public::share(layout, program, base, update, &point, &coefficients),
     };
     let opening = opening::verify(&mut transcript, statement, &proof.opening).expect("rounds are right");
@@ -84,8 +85,13 @@ fn replay(
     }
     if without != Without::Opening {
         let value = *proof.messages.last().expect("there are messages");
-        let commitments =
-            Commitments { witness: &proof.witness_rows, data: &proof.dataset_rows, places: &places, value };
+        let commitments = Commitments {
+            witness: &proof.witness_rows,
+            data: &proof.dataset_rows,
+            places: &places,
+            mask: None,
+            value,
+        };
         opening.add_to(&mut equation, commitments, &mut powers).expect("generators for every column");
     }
     let (bases, scalars) = equation.terms(&case.generators);

@@ -572,6 +572,7 @@ fn narrow_opening(
         point: &point,
         witness_coefficient: F::ONE,
         data_coefficient: F::ZERO,
+        mask_coefficient: F::ZERO,
         public_share: F::ZERO,
     };
     let mut bound = bound_with(session);

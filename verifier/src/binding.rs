@@ -1,6 +1,7 @@
 //! What every challenge of a contribution depends on (specs/protocol/statement.md).
 
 use weightproof_circuits::curve::Point;
+use weightproof_circuits::seal::halo2::Exposed;
 use weightproof_circuits::statement::Statement;
 use weightproof_circuits::transcript::Transcript;
 
@@ -13,6 +14,27 @@ pub fn transcript(statement: &Statement, witness_rows: &[Point], dataset_rows: &
     transcript.absorb_points("witness rows", witness_rows);
     transcript.absorb_points("dataset rows", dataset_rows);
     transcript
+}
+
+/// The transcript of the halo2 seal, bound in the same way and to the mask. Its digest is what the circuit shows of it;
+/// the opening goes on with it after [`absorb_seal`].
+pub fn compact_transcript(
+    statement: &Statement,
+    witness_rows: &[Point],
+    mask: &Point,
+    dataset_rows: &[Point],
+) -> Transcript {
+    let mut transcript = Transcript::new("weightproof halo2 v1", &statement.digest());
+    transcript.absorb_points("witness rows", witness_rows);
+    transcript.absorb_points("mask row", core::slice::from_ref(mask));
+    transcript.absorb_points("dataset rows", dataset_rows);
+    transcript
+}
+
+/// Absorbs what the circuit shows and the halo2 proof: the opening's challenges follow both.
+pub fn absorb_seal(transcript: &mut Transcript, exposed: &Exposed, seal: &[u8]) {
+    transcript.absorb_scalars("exposed", &exposed.values());
+    transcript.absorb_bytes("seal", seal);
 }
 
 /// The distinct rows of a batch list, ascending, and for each position of the list the place of its row among them.

@@ -12,6 +12,7 @@ use weightproof_circuits::layout::Layout;
 use weightproof_circuits::merkle::MultiProof;
 use weightproof_circuits::parameters::Parameters;
 use weightproof_circuits::program::{Program, ProgramDecodeError};
+use weightproof_circuits::seal::halo2::{Exposed, key};
 use weightproof_circuits::seal::sigma::SigmaProof;
 use weightproof_circuits::statement::Statement;
 
@@ -40,7 +41,7 @@ pub struct Contribution {
     pub proof: Vec<u8>,
 }
 
-/// A decoded proof.
+/// A decoded proof under the sigma seal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proof {
     /// Rows of the witness matrix.
@@ -53,6 +54,25 @@ pub struct Proof {
     pub messages: Vec<Point>,
     /// The Σ-protocol.
     pub seal: SigmaProof,
+    /// The opening.
+    pub opening: OpeningProof,
+}
+
+/// A decoded proof under the halo2 seal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompactProof {
+    /// Rows of the witness matrix.
+    pub witness_rows: Vec<Point>,
+    /// The mask.
+    pub mask: Point,
+    /// Dataset rows in use, by ascending index.
+    pub dataset_rows: Vec<Point>,
+    /// That they are in the dataset.
+    pub membership: MultiProof,
+    /// What the circuit shows of the argument.
+    pub exposed: Exposed,
+    /// The halo2 proof.
+    pub seal: Vec<u8>,
     /// The opening.
     pub opening: OpeningProof,
 }
@@ -156,30 +176,61 @@ impl ProofShape {
     }
 }
 
+fn write_points(writer: &mut Writer, points: &[Point]) {
+    points.iter().for_each(|point| writer.raw(&point_to_bytes(point)));
+}
+
+fn write_scalars(writer: &mut Writer, scalars: &[F]) {
+    scalars.iter().for_each(|scalar| writer.raw(&to_bytes(scalar)));
+}
+
+fn write_opening(writer: &mut Writer, opening: &OpeningProof) {
+    for (left, right) in &opening.rounds {
+        write_points(writer, &[*left, *right]);
+    }
+    write_points(writer, &[opening.mask]);
+    write_scalars(writer, &[opening.response, opening.blinding]);
+}
+
+fn read_opening(reader: &mut Reader<'_>, rounds: usize) -> Result<OpeningProof, DecodeError> {
+    let halves = points(reader, "opening round", 2 * rounds)?;
+    let rounds = halves.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
+    let mask = point(reader, "opening mask")?;
+    let response = scalar(reader, "opening response")?;
+    let blinding = scalar(reader, "opening blinding")?;
+    Ok(OpeningProof { rounds, mask, response, blinding })
+}
+
+/// A reader of `bytes`, whose length is checked before anything is decoded or allocated.
+fn sized_reader(bytes: &[u8], expected: usize) -> Result<Reader<'_>, DecodeError> {
+    let reader = Reader::new(bytes);
+    if bytes.len() != expected {
+        let code = if bytes.len() > expected { ErrorCode::E102 } else { ErrorCode::E106 };
+        return Err(reader.error(
+            code,
+            "proof",
+            format!("{expected} bytes for this program"),
+            bytes.len().to_string(),
+        ));
+    }
+    Ok(reader)
+}
+
 impl Proof {
     /// The canonical bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new();
-        let points = |writer: &mut Writer, points: &[Point]| {
-            points.iter().for_each(|p| writer.raw(&point_to_bytes(p)));
-        };
-        points(&mut writer, &self.witness_rows);
-        points(&mut writer, &self.dataset_rows);
+        write_points(&mut writer, &self.witness_rows);
+        write_points(&mut writer, &self.dataset_rows);
         self.membership.write(&mut writer);
-        points(&mut writer, &self.messages);
-        points(&mut writer, &self.seal.masks);
-        points(&mut writer, &self.seal.cross_terms);
-        let scalar = |writer: &mut Writer, value: &F| writer.raw(&to_bytes(value));
-        scalar(&mut writer, &self.seal.linear_mask);
-        self.seal.responses.iter().for_each(|z| scalar(&mut writer, z));
-        self.seal.blindings.iter().for_each(|z| scalar(&mut writer, z));
-        scalar(&mut writer, &self.seal.cross_blinding);
-        for (left, right) in &self.opening.rounds {
-            points(&mut writer, &[*left, *right]);
-        }
-        points(&mut writer, &[self.opening.mask]);
-        scalar(&mut writer, &self.opening.response);
-        scalar(&mut writer, &self.opening.blinding);
+        write_points(&mut writer, &self.messages);
+        write_points(&mut writer, &self.seal.masks);
+        write_points(&mut writer, &self.seal.cross_terms);
+        write_scalars(&mut writer, &[self.seal.linear_mask]);
+        write_scalars(&mut writer, &self.seal.responses);
+        write_scalars(&mut writer, &self.seal.blindings);
+        write_scalars(&mut writer, &[self.seal.cross_blinding]);
+        write_opening(&mut writer, &self.opening);
         writer.into_bytes()
     }
 
@@ -188,17 +239,7 @@ impl Proof {
     /// # Errors
     /// `E102` or `E106` for a wrong length, `E101` for a scalar that is not reduced, `E104` for a bad point.
     pub fn decode(bytes: &[u8], shape: &ProofShape) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(bytes);
-        let expected = shape.bytes();
-        if bytes.len() != expected {
-            let code = if bytes.len() > expected { ErrorCode::E102 } else { ErrorCode::E106 };
-            return Err(reader.error(
-                code,
-                "proof",
-                format!("{expected} bytes for this program"),
-                bytes.len().to_string(),
-            ));
-        }
+        let mut reader = sized_reader(bytes, shape.bytes())?;
         let witness_rows = points(&mut reader, "witness row", shape.witness_rows)?;
         let dataset_rows = points(&mut reader, "dataset row", shape.dataset_rows)?;
         let membership = MultiProof::read(&mut reader, shape.membership)?;
@@ -212,14 +253,83 @@ impl Proof {
         let blindings = scalars(&mut reader, "blinding", count)?;
         let cross_blinding = scalar(&mut reader, "cross blinding")?;
         let seal = SigmaProof { masks, cross_terms, linear_mask, responses, blindings, cross_blinding };
-        let halves = points(&mut reader, "opening round", 2 * shape.rounds)?;
-        let rounds = halves.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
-        let mask = point(&mut reader, "opening mask")?;
-        let response = scalar(&mut reader, "opening response")?;
-        let blinding = scalar(&mut reader, "opening blinding")?;
+        let opening = read_opening(&mut reader, shape.rounds)?;
         reader.finish()?;
-        let opening = OpeningProof { rounds, mask, response, blinding };
         Ok(Self { witness_rows, dataset_rows, membership, messages, seal, opening })
+    }
+}
+
+/// Counts that the encoding of a proof under the halo2 seal follows.
+#[derive(Clone, Debug)]
+pub struct CompactShape<'a> {
+    /// Shapes.
+    pub layout: &'a Layout,
+    /// `log2` of the circuit's rows.
+    pub k: u32,
+    /// Distinct dataset rows.
+    pub dataset_rows: usize,
+    /// Hashes of the multiproof.
+    pub membership: usize,
+}
+
+impl CompactShape<'_> {
+    fn witness_rows(&self) -> usize {
+        1 << self.layout.matrix_row_variables()
+    }
+
+    /// Bytes of a proof.
+    pub fn bytes(&self) -> usize {
+        let opening = 2 * self.layout.column_variables + 3;
+        let elements = self.witness_rows()
+            + 1
+            + self.dataset_rows
+            + self.membership
+            + Exposed::length(self.layout)
+            + opening;
+        let mut length = Writer::new();
+        length.varint(self.membership as u64);
+        32 * elements + length.len() + key::proof_length(self.k)
+    }
+}
+
+impl CompactProof {
+    /// The canonical bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        write_points(&mut writer, &self.witness_rows);
+        write_points(&mut writer, &[self.mask]);
+        write_points(&mut writer, &self.dataset_rows);
+        self.membership.write(&mut writer);
+        write_scalars(&mut writer, &self.exposed.values());
+        writer.raw(&self.seal);
+        write_opening(&mut writer, &self.opening);
+        writer.into_bytes()
+    }
+
+    /// Reads a proof of the given shape. Its length is checked before anything is decoded or allocated; the halo2 proof
+    /// inside is left to halo2's own reader, which is as strict.
+    ///
+    /// # Errors
+    /// As for [`Proof::decode`].
+    pub fn decode(bytes: &[u8], shape: &CompactShape<'_>) -> Result<Self, DecodeError> {
+        let mut reader = sized_reader(bytes, shape.bytes())?;
+        let witness_rows = points(&mut reader, "witness row", shape.witness_rows())?;
+        let mask = point(&mut reader, "mask row")?;
+        let dataset_rows = points(&mut reader, "dataset row", shape.dataset_rows)?;
+        let membership = MultiProof::read(&mut reader, shape.membership)?;
+        let values = scalars(&mut reader, "exposed value", Exposed::length(shape.layout))?;
+        let exposed = Exposed::from_values(shape.layout, &values).ok_or_else(|| {
+            reader.error(
+                ErrorCode::E106,
+                "exposed value",
+                "a point, coefficients and a value",
+                "fewer values",
+            )
+        })?;
+        let seal = reader.raw("halo2 proof", key::proof_length(shape.k))?.to_vec();
+        let opening = read_opening(&mut reader, shape.layout.column_variables)?;
+        reader.finish()?;
+        Ok(Self { witness_rows, mask, dataset_rows, membership, exposed, seal, opening })
     }
 }
 

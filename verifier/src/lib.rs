@@ -11,13 +11,15 @@
 
 pub mod binding;
 pub mod contribution;
+mod keys;
 pub mod opening;
 pub mod public;
 mod threads;
 mod verify;
 
-pub use contribution::{Contribution, Proof};
-pub use verify::{Verified, VerifyError, verify, verify_with};
+pub use contribution::{CompactProof, Contribution, Proof};
+pub use keys::{Keys, SealKey};
+pub use verify::{Verified, VerifyError, verify, verify_batch, verify_with};
 
 use weightproof_circuits::argument::outline;
 use weightproof_circuits::layout::Layout;

@@ -1,7 +1,7 @@
 //! The opening: committed rows combine to one row, and a zero-knowledge inner-product argument shows its value
 //! (specs/protocol/opening.md; Hyrax, Wahby et al. 2018; Bulletproofs, Bünz et al. 2018).
 //!
-//! 1. `C* = c_w·Σ eq(r*_rows, i)·C_i + c_D·Σ eq(r*_kb, kb)·C_kb` commits to a vector `v`; `Y` is the sealed commitment of
+//! 1. `C* = c_w·Σ eq(r*_rows, i)·C_i + c_D·Σ eq(r*_kb, kb)·C_kb + c_M·C_M` (the last under the halo2 seal) commits to a vector `v`; `Y` is the sealed commitment of
 //!    the opened value on the value generator `V`, and `Y' = Y − s·V` takes off the public polynomials' share `s`.
 //! 2. Draw `μ`. With `b = eq(r*_columns, ·)`, `P = C* + μ·Y'` must be `⟨v, G⟩ + μ·⟨v, b⟩·V + ρ·H`.
 //! 3. Each round: the prover sends `L = ⟨v_lo, G_hi⟩ + μ·⟨v_lo, b_hi⟩·V + l·H` and `R = ⟨v_hi, G_lo⟩ + μ·⟨v_hi, b_lo⟩·V + r·H`;
@@ -42,6 +42,8 @@ pub struct OpeningStatement<'a> {
     pub witness_coefficient: F,
     /// `E_D(r*)`.
     pub data_coefficient: F,
+    /// `E_M(r*)`; zero where there is no mask.
+    pub mask_coefficient: F,
     /// The public polynomials' share `s`.
     pub public_share: F,
 }
@@ -137,6 +139,8 @@ pub struct Commitments<'a> {
     pub data: &'a [Point],
     /// The distinct row of each (step, example).
     pub places: &'a [usize],
+    /// The mask's row, under the halo2 seal.
+    pub mask: Option<Point>,
     /// `Y`.
     pub value: Point,
 }
@@ -177,6 +181,9 @@ impl PendingOpening<'_> {
         let data = self.statement.data_weights(commitments.places, commitments.data.len());
         for (row, coefficient) in commitments.data.iter().zip(data) {
             equation.add(right_side * coefficient, *row);
+        }
+        if let Some(mask) = commitments.mask {
+            equation.add(right_side * self.statement.mask_coefficient, mask);
         }
         equation.add(right_side * self.value_challenge, commitments.value);
         equation.value -= right_side * self.value_challenge * self.statement.public_share;

@@ -43,14 +43,14 @@ pub fn share(
     base: &Parameters,
     update: &Parameters,
     point: &[F],
-    coefficients: &[F; 5],
+    coefficients: &[F; 6],
 ) -> F {
     let mut total = F::ZERO;
     for (opened, coefficient) in Opened::ALL.into_iter().zip(coefficients) {
         let own = opened.point(layout, point);
         total += *coefficient
             * match opened {
-                Opened::Witness | Opened::Data => continue,
+                Opened::Witness | Opened::Data | Opened::Mask => continue,
                 Opened::Weights => parameters_at(layout, base, &own),
                 Opened::Update => parameters_at(layout, update, &own),
                 Opened::Exponential if *coefficient == F::ZERO => continue,

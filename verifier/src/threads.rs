@@ -21,3 +21,13 @@ pub(crate) fn map<T: Sync, R: Send>(items: &[T], f: impl Fn(&T) -> R + Sync + Se
 pub(crate) fn map<T, R>(items: &[T], f: impl Fn(&T) -> R) -> Vec<R> {
     items.iter().map(f).collect()
 }
+
+/// Maps a few items, each worth a thread of its own, in order.
+#[cfg(feature = "parallel")]
+pub(crate) fn map_few<T: Sync, R: Send>(items: &[T], f: impl Fn(&T) -> R + Sync + Send) -> Vec<R> {
+    use rayon::prelude::*;
+    items.par_iter().map(&f).collect()
+}
+
+#[cfg(not(feature = "parallel"))]
+pub(crate) use map as map_few;

@@ -1,25 +1,34 @@
 //! `verify`: cheap checks first, group work last.
 
-use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use ark_ff::AdditiveGroup;
+use sha2::Digest;
 use weightproof_circuits::algebra::{ArgumentError, Powers};
 use weightproof_circuits::argument::{self, OpeningClaim};
 use weightproof_circuits::batches::{BatchError, MAXIMUM_ROWS, indices};
-use weightproof_circuits::curve::{Generators, POINT_BYTES, point_to_bytes};
-use weightproof_circuits::encoding::DecodeError;
+use weightproof_circuits::curve::{Generators, POINT_BYTES, Point, point_to_bytes};
+use weightproof_circuits::encoding::{DecodeError, tagged_hash};
 use weightproof_circuits::error::ErrorCode;
+use weightproof_circuits::field::{F, to_bytes};
 use weightproof_circuits::layout::Layout;
-use weightproof_circuits::merkle::{self, MerkleError};
+use weightproof_circuits::merkle::{self, MerkleError, MultiProof};
 use weightproof_circuits::parameters::{ApplyError, Parameters, ShapeError};
+use weightproof_circuits::pasta::digest_limbs;
 use weightproof_circuits::program::Program;
 use weightproof_circuits::seal::equation::GroupEquation;
+use weightproof_circuits::seal::halo2::key::{self, KeyError};
+use weightproof_circuits::seal::halo2::verify::{PendingHalo2, Sum};
+use weightproof_circuits::seal::halo2::{self, Exposed};
 use weightproof_circuits::seal::sigma::{self, Committed};
-use weightproof_circuits::statement::{Statement, Unsupported};
+use weightproof_circuits::statement::{SEAL_HALO2, Statement, Unsupported};
+use weightproof_circuits::transcript::Transcript;
 
-use crate::binding;
-use crate::contribution::{Contribution, ContributionError, Proof, ProofShape};
-use crate::opening::{self, Commitments, OpeningStatement};
-use crate::{public, threads};
+use crate::contribution::{CompactProof, CompactShape, Contribution, ContributionError, Proof, ProofShape};
+use crate::keys::{Keys, SealKey};
+use crate::opening::{self, Commitments, OpeningProof, OpeningStatement, PendingOpening};
+use crate::{binding, public, threads};
 
 /// A value that a proof vouches for. Only [`verify`] makes one.
 #[derive(Clone, Debug)]
@@ -108,6 +117,25 @@ pub enum VerifyError {
         "E305: the opening does not hold: expected the committed rows to take the sealed value, found another"
     )]
     Opening,
+    /// The halo2 seal's key is not at hand.
+    #[error(
+        "E308: expected the halo2 seal's key of program {program}, found none; build it from the program"
+    )]
+    KeyMissing {
+        /// Digest of the program, hexadecimal.
+        program: String,
+    },
+    /// The statement names another key than the program has.
+    #[error("E308: expected the statement to name the program's halo2 key {expected}, found {found}")]
+    KeyMismatch {
+        /// Digest of the key built from the program, hexadecimal.
+        expected: String,
+        /// Digest in the statement, hexadecimal.
+        found: String,
+    },
+    /// The halo2 seal's key cannot be built.
+    #[error("{0}")]
+    Key(#[from] KeyError),
     /// Fewer generators than the program needs.
     #[error(
         "E308: expected at least {expected_rows} row and {expected_messages} message generators, found {rows} and {messages}; derive them for this program"
@@ -138,7 +166,10 @@ impl VerifyError {
             Self::Argument(error) => error.code(),
             Self::Seal => ErrorCode::E307,
             Self::Opening => ErrorCode::E305,
-            Self::Generators { .. } => ErrorCode::E308,
+            Self::Key(KeyError::Size(_)) => ErrorCode::E207,
+            Self::KeyMissing { .. } | Self::KeyMismatch { .. } | Self::Key(_) | Self::Generators { .. } => {
+                ErrorCode::E308
+            }
         }
     }
 }
@@ -147,113 +178,326 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// Verifies a contribution against the model it started from, deriving the generators (seconds for large programs).
+/// Verifies a contribution against the model it started from, deriving everything that it needs: seconds for large
+/// programs, and for the halo2 seal up to a minute, since halo2's parameters are derived too.
 ///
 /// # Errors
 /// See [`VerifyError`]; every refusal has a code.
 pub fn verify(bytes: &[u8], base: &Parameters) -> Result<Verified<Statement>, VerifyError> {
-    verify_contribution(Contribution::decode(bytes)?, base, |rows, messages| {
-        Cow::Owned(Generators::derive(rows, messages))
-    })
+    let prepared = Prepared::new(bytes, base)?;
+    let key = match prepared.contribution.statement.seal {
+        SEAL_HALO2 => {
+            let program = &prepared.contribution.program;
+            let (_, size) = key::shape(program).map_err(KeyError::from)?;
+            Some(SealKey::new(program, Arc::new(key::Parameters::new(size.k)))?)
+        }
+        _ => None,
+    };
+    let pending = prepared.check(base, key.as_ref())?;
+    let (rows, messages) = pending.generators;
+    pending.finish(&Generators::derive(rows, messages))
 }
 
-/// Verifies a contribution with generators that the caller derived or cached. A cache that somebody else could write
-/// must be checked first: see [`Generators::are_pinned`].
+/// Verifies a contribution with generators and keys that the caller derived or cached. A cache that somebody else could
+/// write must be checked first: see [`Generators::are_pinned`] and
+/// [`read_parameters`](weightproof_circuits::seal::halo2::key::read_parameters).
 ///
 /// # Errors
-/// See [`VerifyError`]; every refusal has a code.
-pub fn verify_with(
+/// See [`VerifyError`]; every refusal has a code. [`VerifyError::Generators`] and [`VerifyError::KeyMissing`] say what to
+/// derive, after everything cheap has been checked.
+pub fn verify_with<'a>(
     bytes: &[u8],
     base: &Parameters,
-    generators: &Generators,
+    keys: impl Into<Keys<'a>>,
 ) -> Result<Verified<Statement>, VerifyError> {
-    verify_contribution(Contribution::decode(bytes)?, base, |_, _| Cow::Borrowed(generators))
+    let keys = keys.into();
+    let prepared = Prepared::new(bytes, base)?;
+    let key = keys.find(&prepared.contribution.statement.program_digest);
+    prepared.check(base, key)?.finish(keys.generators)
 }
 
-fn verify_contribution<'a>(
+/// Verifies many contributions, each against its own base model, in one multi-exponentiation for each size of circuit.
+/// Their verdicts come in order, each as [`verify_with`] gives it: when the sum is not zero they are told apart.
+///
+/// The equations are added under weights hashed from all proofs, so no proof can be made to cancel another.
+pub fn verify_batch<'a>(
+    items: &[(&[u8], &Parameters)],
+    keys: impl Into<Keys<'a>>,
+) -> Vec<Result<Verified<Statement>, VerifyError>> {
+    let keys = keys.into();
+    let checked = threads::map_few(items, |(bytes, base)| {
+        let prepared = Prepared::new(bytes, base)?;
+        let key = keys.find(&prepared.contribution.statement.program_digest);
+        let pending = prepared.check(base, key)?;
+        pending.check_generators(keys.generators)?;
+        Ok(pending)
+    });
+    let hold = batch_holds(checked.iter().flatten(), keys.generators);
+    let finish =
+        |pending: Pending<'_>| if hold { Ok(pending.accept()) } else { pending.finish(keys.generators) };
+    checked.into_iter().map(|pending| pending.and_then(finish)).collect()
+}
+
+/// Whether the weighted sum of all proofs' equations is zero.
+fn batch_holds<'p, 'a: 'p>(
+    pending: impl Iterator<Item = &'p Pending<'a>> + Clone,
+    generators: &Generators,
+) -> bool {
+    let mut seeds = tagged_hash("weightproof batch");
+    for proof in pending.clone() {
+        seeds.update(to_bytes(&proof.challenge));
+    }
+    let mut transcript = Transcript::new("weightproof batch v1", &seeds.finalize().into());
+    let mut equation = GroupEquation::new(0, 0);
+    let mut sums: BTreeMap<u32, Sum<'a>> = BTreeMap::new();
+    for proof in pending {
+        equation.add_scaled(&transcript.challenge("opening"), &proof.equation);
+        if let Some((parameters, halo2)) = &proof.halo2 {
+            let sum = sums.entry(parameters.k()).or_insert_with(|| Sum::new(parameters));
+            sum.add(&transcript.challenge("halo2"), halo2);
+        }
+    }
+    match sums.pop_first() {
+        None => holds(&equation, generators),
+        Some((_, mut sum)) => {
+            sum.add_equation(&equation, generators);
+            sum.is_zero() && sums.into_values().all(Sum::is_zero)
+        }
+    }
+}
+
+/// A contribution whose statement is about what travels with it, and about the model at hand.
+struct Prepared {
     contribution: Contribution,
-    base: &Parameters,
-    generators: impl FnOnce(usize, usize) -> Cow<'a, Generators>,
-) -> Result<Verified<Statement>, VerifyError> {
-    let Contribution { program, update, statement, proof: proof_bytes } = contribution;
+    layout: Layout,
+    distinct: Vec<u64>,
+    places: Vec<usize>,
+    membership: usize,
+}
 
-    // The statement is about what travels with it, and about the model at hand.
-    statement.check_supported()?;
-    if program.digest() != statement.program_digest {
-        return Err(VerifyError::Mismatch { field: "program" });
-    }
-    let (base_digest, update_digest) = threads::join(|| base.digest(&program), || update.digest(&program));
-    if update_digest? != statement.update_digest {
-        return Err(VerifyError::Mismatch { field: "update" });
-    }
-    let base_digest = base_digest?;
-    if base_digest != statement.model_digest {
-        return Err(VerifyError::Base { expected: hex(&statement.model_digest), found: hex(&base_digest) });
-    }
+impl Prepared {
+    fn new(bytes: &[u8], base: &Parameters) -> Result<Self, VerifyError> {
+        let contribution = Contribution::decode(bytes)?;
+        let Contribution { program, update, statement, proof } = &contribution;
+        statement.check_supported()?;
+        if program.digest() != statement.program_digest {
+            return Err(VerifyError::Mismatch { field: "program" });
+        }
+        let (base_digest, update_digest) = threads::join(|| base.digest(program), || update.digest(program));
+        if update_digest? != statement.update_digest {
+            return Err(VerifyError::Mismatch { field: "update" });
+        }
+        let base_digest = base_digest?;
+        if base_digest != statement.model_digest {
+            return Err(VerifyError::Base {
+                expected: hex(&statement.model_digest),
+                found: hex(&base_digest),
+            });
+        }
 
-    // The shape of the proof follows from the program and the rows that the beacon chose.
-    let layout = Layout::new(&program);
-    check_least_length(&layout, statement.dataset_rows, proof_bytes.len())?;
-    let chosen = indices(&statement.batch_seed(), statement.dataset_rows, program.steps(), program.batch())?;
-    let (distinct, places) = binding::distinct_rows(&chosen);
-    let membership =
-        merkle::proof_length(statement.dataset_rows, &distinct).map_err(VerifyError::Membership)?;
-    let shape = ProofShape::new(&layout, &program, distinct.len(), membership);
-    let proof = Proof::decode(&proof_bytes, &shape)?;
-    let encodings: Vec<[u8; 32]> = proof.dataset_rows.iter().map(point_to_bytes).collect();
-    let opened: Vec<(u64, &[u8])> =
-        distinct.iter().zip(&encodings).map(|(index, bytes)| (*index, bytes.as_slice())).collect();
-    merkle::verify(&statement.dataset_root, statement.dataset_rows, &opened, &proof.membership)
-        .map_err(VerifyError::Membership)?;
-
-    // The argument over committed messages; its checks wait for the seal.
-    let mut transcript = binding::transcript(&statement, &proof.witness_rows, &proof.dataset_rows);
-    let mut algebra = Committed::new(&mut transcript, &proof.messages);
-    let OpeningClaim { point, coefficients, .. } =
-        argument::check(&mut algebra, &layout, &program).map_err(VerifyError::Argument)?;
-    let system = algebra.finish().map_err(VerifyError::Argument)?;
-    let seal = sigma::verify(&mut transcript, &system, &proof.messages, &proof.seal)
-        .map_err(|_| VerifyError::Seal)?;
-    let public_share = public::share(&layout, &program, base, &update, &point, &coefficients);
-    let [witness_coefficient, data_coefficient, ..] = coefficients;
-    let opening_statement = OpeningStatement {
-        layout: &layout,
-        point: &point,
-        witness_coefficient,
-        data_coefficient,
-        public_share,
-    };
-    let opening =
-        opening::verify(&mut transcript, opening_statement, &proof.opening).ok_or(VerifyError::Opening)?;
-
-    let (rows, messages) =
-        (1usize << layout.column_variables, shape.messages.iter().max().copied().unwrap_or(0));
-    let generators = generators(rows, messages);
-    let generators = generators.as_ref();
-    if generators.rows().len() < rows || generators.messages().len() < messages {
-        return Err(VerifyError::Generators {
-            expected_rows: rows,
-            expected_messages: messages,
-            rows: generators.rows().len(),
-            messages: generators.messages().len(),
-        });
+        // The shape of the proof follows from the program, the seal and the rows that the beacon chose.
+        let mut layout = Layout::new(program);
+        if statement.seal == SEAL_HALO2 {
+            layout = layout.masked();
+        }
+        check_least_length(&layout, statement.dataset_rows, proof.len())?;
+        let chosen =
+            indices(&statement.batch_seed(), statement.dataset_rows, program.steps(), program.batch())?;
+        let (distinct, places) = binding::distinct_rows(&chosen);
+        let membership =
+            merkle::proof_length(statement.dataset_rows, &distinct).map_err(VerifyError::Membership)?;
+        Ok(Self { contribution, layout, distinct, places, membership })
     }
 
-    // All group equations under powers of one last challenge. Only when their sum is not zero are they told apart.
-    let value = proof.messages.last().copied().ok_or(VerifyError::Seal)?;
-    let commitments =
-        Commitments { witness: &proof.witness_rows, data: &proof.dataset_rows, places: &places, value };
-    let batching = transcript.challenge("equations");
-    let mut powers = Powers::new(batching);
-    let mut equation = GroupEquation::new(rows, messages);
-    seal.add_to(&mut equation, &mut powers).map_err(|_| VerifyError::Seal)?;
-    let seal_equation = equation.clone();
-    opening.add_to(&mut equation, commitments, &mut powers).ok_or(VerifyError::Opening)?;
-    if !holds(&equation, generators) {
-        return Err(if holds(&seal_equation, generators) { VerifyError::Opening } else { VerifyError::Seal });
+    /// Whether the rows in use are those of the dataset.
+    fn check_membership(&self, rows: &[Point], membership: &MultiProof) -> Result<(), VerifyError> {
+        let statement = &self.contribution.statement;
+        let encodings: Vec<[u8; 32]> = rows.iter().map(point_to_bytes).collect();
+        let opened: Vec<(u64, &[u8])> =
+            self.distinct.iter().zip(&encodings).map(|(index, bytes)| (*index, bytes.as_slice())).collect();
+        merkle::verify(&statement.dataset_root, statement.dataset_rows, &opened, membership)
+            .map_err(VerifyError::Membership)
     }
-    let proof_bytes = statement.encode().len() + proof_bytes.len();
-    Ok(Verified { value: statement, program, update, proof_bytes })
+
+    /// Everything but the group equations.
+    fn check<'a>(self, base: &Parameters, key: Option<&'a SealKey>) -> Result<Pending<'a>, VerifyError> {
+        match self.contribution.statement.seal {
+            SEAL_HALO2 => self.check_halo2(base, key),
+            _ => self.check_sigma(base),
+        }
+    }
+
+    fn check_sigma<'a>(self, base: &Parameters) -> Result<Pending<'a>, VerifyError> {
+        let (layout, program) = (&self.layout, &self.contribution.program);
+        let shape = ProofShape::new(layout, program, self.distinct.len(), self.membership);
+        let proof = Proof::decode(&self.contribution.proof, &shape)?;
+        self.check_membership(&proof.dataset_rows, &proof.membership)?;
+
+        // The argument over committed messages; its checks wait for the seal.
+        let mut transcript =
+            binding::transcript(&self.contribution.statement, &proof.witness_rows, &proof.dataset_rows);
+        let mut algebra = Committed::new(&mut transcript, &proof.messages);
+        let OpeningClaim { point, coefficients, .. } =
+            argument::check(&mut algebra, layout, program).map_err(VerifyError::Argument)?;
+        let system = algebra.finish().map_err(VerifyError::Argument)?;
+        let seal = sigma::verify(&mut transcript, &system, &proof.messages, &proof.seal)
+            .map_err(|_| VerifyError::Seal)?;
+        let claim = Opened { point: &point, coefficients: &coefficients, value: F::ZERO };
+        let opening = self.check_opening(base, &mut transcript, claim, &proof.opening)?;
+
+        // All group equations under powers of one last challenge.
+        let generators =
+            (1usize << layout.column_variables, shape.messages.iter().max().copied().unwrap_or(0));
+        let challenge = transcript.challenge("equations");
+        let mut powers = Powers::new(challenge);
+        let mut equation = GroupEquation::new(generators.0, generators.1);
+        seal.add_to(&mut equation, &mut powers).map_err(|_| VerifyError::Seal)?;
+        let seal = equation.clone();
+        let commitments = Commitments {
+            witness: &proof.witness_rows,
+            data: &proof.dataset_rows,
+            places: &self.places,
+            mask: None,
+            value: proof.messages.last().copied().ok_or(VerifyError::Seal)?,
+        };
+        opening.add_to(&mut equation, commitments, &mut powers).ok_or(VerifyError::Opening)?;
+        Ok(Pending { contribution: self.contribution, generators, seal, equation, halo2: None, challenge })
+    }
+
+    fn check_halo2<'a>(
+        self,
+        base: &Parameters,
+        key: Option<&'a SealKey>,
+    ) -> Result<Pending<'a>, VerifyError> {
+        let (layout, statement) = (&self.layout, &self.contribution.statement);
+        let Some(SealKey { parameters, key }) = key else {
+            return Err(VerifyError::KeyMissing { program: hex(&statement.program_digest) });
+        };
+        if key.program_digest != statement.program_digest || key.digest != statement.seal_key_digest {
+            let (expected, found) = (hex(&key.digest), hex(&statement.seal_key_digest));
+            return Err(VerifyError::KeyMismatch { expected, found });
+        }
+        let shape = CompactShape {
+            layout,
+            k: key.size.k,
+            dataset_rows: self.distinct.len(),
+            membership: self.membership,
+        };
+        let proof = CompactProof::decode(&self.contribution.proof, &shape)?;
+        self.check_membership(&proof.dataset_rows, &proof.membership)?;
+
+        // The circuit ran the checks; what it shows of them is bound to the commitments by the digest.
+        let mut transcript =
+            binding::compact_transcript(statement, &proof.witness_rows, &proof.mask, &proof.dataset_rows);
+        let digest = digest_limbs(&transcript.digest());
+        let halo2 = halo2::verify::verify(key, parameters, &digest, &proof.exposed, &proof.seal)
+            .ok_or(VerifyError::Seal)?;
+        binding::absorb_seal(&mut transcript, &proof.exposed, &proof.seal);
+        let Exposed { point, coefficients, value } = &proof.exposed;
+        let claim = Opened { point, coefficients, value: *value };
+        let opening = self.check_opening(base, &mut transcript, claim, &proof.opening)?;
+        let generators = (1usize << layout.column_variables, 0);
+        let challenge = transcript.challenge("equations");
+        let mut equation = GroupEquation::new(generators.0, 0);
+        let commitments = Commitments {
+            witness: &proof.witness_rows,
+            data: &proof.dataset_rows,
+            places: &self.places,
+            mask: Some(proof.mask),
+            // The value is public, and taken off with the public polynomials' share.
+            value: Point::identity(),
+        };
+        opening
+            .add_to(&mut equation, commitments, &mut Powers::new(challenge))
+            .ok_or(VerifyError::Opening)?;
+        Ok(Pending {
+            contribution: self.contribution,
+            generators,
+            seal: GroupEquation::new(0, 0),
+            equation,
+            halo2: Some((parameters, halo2)),
+            challenge,
+        })
+    }
+
+    /// The field side of the opening.
+    fn check_opening<'p>(
+        &'p self,
+        base: &Parameters,
+        transcript: &mut Transcript,
+        claim: Opened<'p>,
+        proof: &'p OpeningProof,
+    ) -> Result<PendingOpening<'p>, VerifyError> {
+        let (layout, contribution) = (&self.layout, &self.contribution);
+        let Opened { point, coefficients, value } = claim;
+        let share =
+            public::share(layout, &contribution.program, base, &contribution.update, point, coefficients);
+        let statement = OpeningStatement {
+            layout,
+            point,
+            witness_coefficient: coefficients[0],
+            data_coefficient: coefficients[1],
+            mask_coefficient: coefficients[5],
+            public_share: share - value,
+        };
+        opening::verify(transcript, statement, proof).ok_or(VerifyError::Opening)
+    }
+}
+
+/// What an opening is asked to show; `value` is zero where it is sealed.
+struct Opened<'a> {
+    point: &'a [F],
+    coefficients: &'a [F; 6],
+    value: F,
+}
+
+/// A contribution of which all but group equations has been checked.
+struct Pending<'a> {
+    contribution: Contribution,
+    /// Row and message generators that the equations are over.
+    generators: (usize, usize),
+    /// The sigma seal's equations alone.
+    seal: GroupEquation,
+    /// All equations over our generators.
+    equation: GroupEquation,
+    /// The halo2 seal's, over its parameters.
+    halo2: Option<(&'a halo2::key::Parameters, PendingHalo2<'a>)>,
+    /// Depends on everything in the proof.
+    challenge: F,
+}
+
+impl Pending<'_> {
+    fn check_generators(&self, generators: &Generators) -> Result<(), VerifyError> {
+        let (expected_rows, expected_messages) = self.generators;
+        let (rows, messages) = (generators.rows().len(), generators.messages().len());
+        if rows < expected_rows || messages < expected_messages {
+            return Err(VerifyError::Generators { expected_rows, expected_messages, rows, messages });
+        }
+        Ok(())
+    }
+
+    /// Decides the equations. Only when one does not hold are seal and opening told apart.
+    fn finish(self, generators: &Generators) -> Result<Verified<Statement>, VerifyError> {
+        self.check_generators(generators)?;
+        let (halo2, ours) = threads::join(
+            || self.halo2.as_ref().is_none_or(|(_, halo2)| halo2.clone().is_zero()),
+            || holds(&self.equation, generators),
+        );
+        if halo2 && ours {
+            Ok(self.accept())
+        } else if halo2 && holds(&self.seal, generators) {
+            Err(VerifyError::Opening)
+        } else {
+            Err(VerifyError::Seal)
+        }
+    }
+
+    /// The token, once every equation holds.
+    fn accept(self) -> Verified<Statement> {
+        let Contribution { program, update, statement, proof } = self.contribution;
+        let proof_bytes = statement.encode().len() + proof.len();
+        Verified { value: statement, program, update, proof_bytes }
+    }
 }
 
 /// Refuses a proof that has no room for its rows before the batches are drawn and the messages counted: a few hundred

@@ -32,6 +32,8 @@ pub enum Target {
     },
     /// The second column of the exponential table.
     ExponentialTable,
+    /// The mask: one committed row of random entries.
+    Mask,
     /// `A_l = g·Q` of a hidden ReLU layer; not committed, proved by the gates.
     GatedActivation(usize),
     /// `Δ_l = g·P` of a hidden ReLU layer; not committed, proved by the gates.

@@ -12,6 +12,8 @@
 //!    the four values at the end point.
 //! 4. The prover sends the stack at the leaf point `ℓ`, each table's multiplicities, the second members of pairs, and
 //!    the second column of `EXP`.
+//!    Under a masked layout the message ends with the mask at the last coordinates of `ℓ`: no check of this piece uses it,
+//!    it is one more claim for the reduction.
 //! 5. Numerator and denominator of the leaf layer at `ℓ` are linear in these.
 
 use ark_ff::Field;
@@ -72,6 +74,9 @@ pub fn queries<S: Scalar>(layout: &Layout, leaf: &[S]) -> Vec<Query<S>> {
             target: Target::ExponentialTable,
             point: suffix(leaf, Table::Exponential.variables()).to_vec(),
         });
+    }
+    if layout.is_masked {
+        queries.push(Query { target: Target::Mask, point: suffix(leaf, layout.column_variables).to_vec() });
     }
     queries
 }

@@ -27,11 +27,17 @@ pub fn check<A: Algebra>(
     program: &Program,
 ) -> Result<OpeningClaim<A>, ArgumentError> {
     let mut claims = Vec::new();
+    algebra.begin("relations");
     let (relation, loss) = relations::check(algebra, layout, program, &mut claims)?;
+    algebra.begin("products");
     let product = products::check(algebra, layout, program, &relation, &mut claims)?;
+    algebra.begin("weights");
     weights::check(algebra, layout, program, &relation, &product, &mut claims)?;
+    algebra.begin("gates");
     gates::check(algebra, layout, &relation.point, loss, &mut claims)?;
+    algebra.begin("lookup");
     lookup::check(algebra, layout, &mut claims)?;
+    algebra.begin("reduction");
     reduction::check(algebra, layout, claims)
 }
 

@@ -29,12 +29,14 @@ pub enum Opened {
     Update,
     /// The second column of the exponential table.
     Exponential,
+    /// The mask.
+    Mask,
 }
 
 impl Opened {
     /// All, in the order of the coefficients.
-    pub const ALL: [Opened; 5] =
-        [Opened::Witness, Opened::Data, Opened::Weights, Opened::Update, Opened::Exponential];
+    pub const ALL: [Opened; 6] =
+        [Opened::Witness, Opened::Data, Opened::Weights, Opened::Update, Opened::Exponential, Opened::Mask];
 
     /// Rounds that the polynomial takes part in, from the first.
     pub fn variables(self, layout: &Layout) -> usize {
@@ -43,6 +45,7 @@ impl Opened {
             Opened::Data => layout.column_variables + layout.row_variables(),
             Opened::Weights | Opened::Update => layout.parameter_variables,
             Opened::Exponential => Table::Exponential.variables(),
+            Opened::Mask => layout.column_variables,
         }
     }
 
@@ -74,6 +77,7 @@ pub fn place(layout: &Layout, target: Target) -> Option<(Opened, usize, usize)> 
             parameter(layer, is_bias).map(|(index, variables)| (Opened::Update, index, variables))
         }
         Target::ExponentialTable => Some((Opened::Exponential, 0, Table::Exponential.variables())),
+        Target::Mask => Some((Opened::Mask, 0, layout.column_variables)),
         Target::GatedActivation(_) | Target::GatedError(_) => None,
     }
 }
@@ -101,7 +105,7 @@ pub struct OpeningClaim<A: Algebra> {
     /// `r*`.
     pub point: Vec<A::Public>,
     /// One coefficient for each of [`Opened::ALL`].
-    pub coefficients: [A::Public; 5],
+    pub coefficients: [A::Public; 6],
     /// `y`.
     pub value: A::Hidden,
 }

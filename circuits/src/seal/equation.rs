@@ -41,6 +41,20 @@ impl GroupEquation {
         self.points.push(point);
     }
 
+    /// Adds `weight` times another equation.
+    pub fn add_scaled(&mut self, weight: &F, other: &Self) {
+        let add = |sums: &mut Vec<F>, terms: &[F]| {
+            sums.resize(sums.len().max(terms.len()), F::zero());
+            sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += *weight * term);
+        };
+        add(&mut self.rows, &other.rows);
+        add(&mut self.messages, &other.messages);
+        self.value += *weight * other.value;
+        self.blinding += *weight * other.blinding;
+        self.scalars.extend(other.scalars.iter().map(|scalar| *weight * scalar));
+        self.points.extend_from_slice(&other.points);
+    }
+
     /// All bases and scalars, the generators' first.
     pub fn terms(&self, generators: &Generators) -> (Vec<Point>, Vec<F>) {
         let mut bases = Vec::with_capacity(self.rows.len() + self.messages.len() + self.points.len() + 2);

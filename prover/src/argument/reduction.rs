@@ -223,6 +223,7 @@ pub fn prove(
             Opened::Data => Values::Small(&witness.data),
             Opened::Weights => Values::Large(stack_parameters(layout, witness.base)),
             Opened::Update => Values::Large(stack_parameters(layout, witness.update)),
+            Opened::Mask => Values::Field(witness.mask.clone()),
             Opened::Exponential => Values::Large(witness.exponential.iter().map(|e| i64::from(*e)).collect()),
         };
         let roles = (0..rounds)

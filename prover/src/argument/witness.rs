@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use ark_ff::AdditiveGroup;
 use rayon::prelude::*;
-use weightproof_circuits::accumulate::inner;
+use weightproof_circuits::accumulate::{ProductSum, inner};
 use weightproof_circuits::argument::claims::{Query, Target, Virtual};
 use weightproof_circuits::exact::Trace;
 use weightproof_circuits::field::F;
@@ -12,6 +12,7 @@ use weightproof_circuits::layout::{Block, Layout, Leaf, Table, Tensor};
 use weightproof_circuits::multilinear::eq_table;
 use weightproof_circuits::parameters::Parameters;
 use weightproof_circuits::program::Program;
+use zeroize::Zeroize;
 
 use super::ProveError;
 use super::polynomial::evaluate;
@@ -32,6 +33,14 @@ pub struct Witness<'a> {
     pub update: &'a Parameters,
     /// Second column of the exponential table.
     pub exponential: Cow<'a, [u16]>,
+    /// The mask of the halo2 seal, one row; empty under the sigma seal.
+    pub mask: Vec<F>,
+}
+
+impl Drop for Witness<'_> {
+    fn drop(&mut self) {
+        self.mask.zeroize();
+    }
 }
 
 impl<'a> Witness<'a> {
@@ -52,6 +61,7 @@ impl<'a> Witness<'a> {
             base,
             update,
             exponential: Cow::Borrowed(exponential),
+            mask: Vec::new(),
         };
         for block in &layout.blocks {
             if block.is_tensor() {
@@ -216,6 +226,14 @@ impl<'a> Witness<'a> {
                 evaluate_parameters(self.update, layer, is_bias, &query.point)
             }
             Target::ExponentialTable => evaluate(&self.exponential, &query.point),
+            Target::Mask => {
+                let mut sum = ProductSum::default();
+                self.mask
+                    .iter()
+                    .zip(&eq_table(&query.point))
+                    .for_each(|(entry, weight)| sum.add(entry, weight));
+                sum.value()
+            }
             Target::GatedActivation(layer) => evaluate(&self.activation(layer), &query.point),
             Target::GatedError(layer) => evaluate(&self.error(layer), &query.point),
         }

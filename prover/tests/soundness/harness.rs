@@ -367,7 +367,7 @@ pub struct Report {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Claimed {
     pub point: Vec<F>,
-    pub coefficients: [F; 5],
+    pub coefficients: [F; 6],
     pub value: F,
 }
 
@@ -499,6 +499,8 @@ pub fn opened_value(cheat: &Cheat, base: &Parameters, exponential: &[u16], claim
                     }
                 }
             }
+            // The sigma seal has none.
+            Opened::Mask => {}
             Opened::Exponential => {
                 exponential.iter().enumerate().for_each(|(i, v)| add(i, i64::from(*v)));
             }
