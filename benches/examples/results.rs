@@ -1,9 +1,12 @@
-//! Prints one row a bench program: `results [NAME…]`; each program runs in a process of its own, for its peak memory.
+//! Prints one row a bench program: `results [--halo2] [NAME…]`; each program runs in a process of its own, for its peak
+//! memory.
 
 use weightproof_benches::{cases, measure};
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let halo2 = arguments.iter().any(|argument| argument == "--halo2");
+    arguments.retain(|argument| argument != "--halo2");
     if let [flag, name] = arguments.as_slice()
         && flag == "--one"
     {
@@ -11,7 +14,7 @@ fn main() {
             eprintln!("expected one of a, b, c, d, narrow, wide, found {name}");
             std::process::exit(2);
         };
-        let m = measure(&case);
+        let m = measure(&case, halo2);
         let steps = case.program.steps() as f64;
         println!(
             "{} | {} | train {:.3} s | float32 {:.4} s | prove {:.2} s ({:.3} s a step) | overhead {:.0} | verify {:.3} s | proof {:.1} KiB | peak {:.2} GiB | generators {:.2} s | commit data {:.2} s",
@@ -28,6 +31,12 @@ fn main() {
             m.generators_seconds,
             m.dataset_seconds,
         );
+        if let Some(seal) = &m.seal {
+            println!(
+                "  halo2: keys {:.2} s, seal verified alone {:.3} s, proof {} bytes, exposed {} bytes",
+                m.key_seconds, seal.verify_seconds, seal.proof_bytes, seal.exposed_bytes
+            );
+        }
         let stages: Vec<String> =
             m.stages.iter().map(|(name, seconds)| format!("{name} {seconds:.3}")).collect();
         println!("  stages: {}", stages.join(", "));
@@ -45,7 +54,7 @@ fn main() {
         }
     };
     for name in names {
-        match std::process::Command::new(&program).args(["--one", &name]).status() {
+        match std::process::Command::new(&program).args(["--one", &name]).args(halo2.then_some("--halo2")).status() {
             Ok(status) if status.success() => {}
             Ok(status) => std::process::exit(status.code().unwrap_or(1)),
             Err(error) => {

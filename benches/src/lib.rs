@@ -8,14 +8,21 @@ use std::time::Instant;
 use weightproof_circuits::batches::indices;
 use weightproof_circuits::curve::Generators;
 use weightproof_circuits::layout::Layout;
+use weightproof_circuits::merkle::proof_length;
 use weightproof_circuits::parameters::Parameters;
+use weightproof_circuits::pasta::digest_limbs;
 use weightproof_circuits::program::Program;
+use weightproof_circuits::seal::halo2::key;
+use weightproof_circuits::seal::halo2::verify::verify as halo2_verify;
 use weightproof_prover::contribute::gather;
 use weightproof_prover::data::Examples;
 use weightproof_prover::float::{self, FloatModel};
 use weightproof_prover::progress::Silent;
-use weightproof_prover::{CommittedDataset, Committer, Job, contribute, derive_generators};
-use weightproof_verifier::{generator_counts, verify_with};
+use weightproof_prover::{
+    CommittedDataset, Committer, Job, Made, Seal, SealProver, contribute, derive_generators, seal_parameters,
+};
+use weightproof_verifier::contribution::CompactShape;
+use weightproof_verifier::{CompactProof, Contribution, Keys, binding, generator_counts, verify_with};
 
 /// A bench program with the number of its dataset's rows.
 pub struct Case {
@@ -93,6 +100,10 @@ pub struct Measured {
     pub stages: Vec<(&'static str, f64)>,
     /// Seconds of verification.
     pub verify_seconds: f64,
+    /// The halo2 seal by itself, where the proof has one.
+    pub seal: Option<SealAlone>,
+    /// Seconds to build the halo2 seal's keys, parameters included.
+    pub key_seconds: f64,
     /// Bytes of statement and proof.
     pub proof_bytes: usize,
     /// Peak resident memory of the process, when the system tells.
@@ -153,17 +164,74 @@ impl Fixture {
             contributor: [3; 32],
             payout: Vec::new(),
             secret: b"",
+            seal: Seal::Sigma,
         }
     }
 }
 
+/// The halo2 keys of a program.
+pub fn seal_prover(case: &Case) -> SealProver {
+    let refused = |error: &dyn std::fmt::Display| -> ! { panic!("{}: {error}", case.name) };
+    let (_, size) = key::shape(&case.program).unwrap_or_else(|error| refused(&error));
+    let parameters = seal_parameters::shipped(size.k).unwrap_or_else(|| seal_parameters::derive(size.k));
+    SealProver::new(&case.program, parameters.into()).unwrap_or_else(|error| refused(&error))
+}
+
+/// Seconds to verify the halo2 proof alone, and the bytes of it and of what it exposes.
+fn seal_alone(case: &Case, made: &Made, prover: &SealProver) -> SealAlone {
+    let program = &case.program;
+    let layout = Layout::new(program).masked();
+    let refused = |error: &dyn std::fmt::Display| -> ! { panic!("{}: {error}", case.name) };
+    let file = Contribution::decode(&made.bytes).unwrap_or_else(|error| refused(&error));
+    let seed = file.statement.batch_seed();
+    let chosen = indices(&seed, case.rows as u64, program.steps(), program.batch())
+        .unwrap_or_else(|error| refused(&error));
+    let (distinct, _) = binding::distinct_rows(&chosen);
+    let membership = proof_length(case.rows as u64, &distinct).unwrap_or_else(|error| refused(&error));
+    let key = prover.seal_key();
+    let shape =
+        CompactShape { layout: &layout, k: key.key.size.k, dataset_rows: distinct.len(), membership };
+    let proof = CompactProof::decode(&file.proof, &shape).unwrap_or_else(|error| refused(&error));
+    let bound = binding::compact_transcript(
+        &file.statement,
+        &proof.witness_rows,
+        &proof.mask,
+        &proof.dataset_rows,
+    );
+    let digest = digest_limbs(&bound.digest());
+    let clock = Instant::now();
+    let pending = halo2_verify(&key.key, &key.parameters, &digest, &proof.exposed, &proof.seal);
+    assert!(pending.is_some_and(|pending| pending.is_zero()), "{}: an honest seal holds", case.name);
+    SealAlone {
+        verify_seconds: clock.elapsed().as_secs_f64(),
+        proof_bytes: proof.seal.len(),
+        exposed_bytes: 32 * proof.exposed.values().len(),
+    }
+}
+
+/// The halo2 seal of a proof, by itself.
+pub struct SealAlone {
+    /// Seconds to verify it.
+    pub verify_seconds: f64,
+    /// Bytes of the halo2 proof.
+    pub proof_bytes: usize,
+    /// Bytes of the values that the circuit exposes.
+    pub exposed_bytes: usize,
+}
+
 /// Trains, proves and verifies one contribution, and trains the float twin on the same batches.
-pub fn measure(case: &Case) -> Measured {
+pub fn measure(case: &Case, with_halo2: bool) -> Measured {
     let program = &case.program;
     let fixture = Fixture::new(case);
     let Fixture { generators, base, dataset, .. } = &fixture;
     let committer = Committer::new(generators);
-    let job = fixture.job(program);
+    let mut job = fixture.job(program);
+    let clock = Instant::now();
+    let prover = with_halo2.then(|| seal_prover(case));
+    let key_seconds = clock.elapsed().as_secs_f64();
+    if let Some(prover) = &prover {
+        job.seal = Seal::Halo2(prover);
+    }
     let made = contribute(&job, &committer, &Silent).unwrap_or_else(|error| panic!("{}: {error}", case.name));
 
     let chosen = indices(&made.statement.batch_seed(), case.rows as u64, program.steps(), program.batch())
@@ -183,10 +251,14 @@ pub fn measure(case: &Case) -> Measured {
     }
     let float_seconds = clock.elapsed().as_secs_f64() / f64::from(repeats);
 
+    let known = prover.as_ref().map(|prover| prover.seal_key().clone());
+    let keys = Keys { generators, halo2: known.as_slice() };
     let clock = Instant::now();
-    if let Err(error) = verify_with(&made.bytes, base, generators) {
+    if let Err(error) = verify_with(&made.bytes, base, keys) {
         panic!("{}: an honest proof was refused: {error}", case.name);
     }
+    let verify_seconds = clock.elapsed().as_secs_f64();
+    let seal = prover.as_ref().map(|prover| seal_alone(case, &made, prover));
     Measured {
         generators_seconds: fixture.generators_seconds,
         dataset_seconds: fixture.dataset_seconds,
@@ -194,7 +266,9 @@ pub fn measure(case: &Case) -> Measured {
         float_seconds,
         prove_seconds: made.prove_seconds,
         stages: made.stages,
-        verify_seconds: clock.elapsed().as_secs_f64(),
+        verify_seconds,
+        seal,
+        key_seconds,
         proof_bytes: made.proof_bytes,
         peak_bytes: peak_memory(),
     }

@@ -67,6 +67,26 @@ pub struct Init {
 /// Contributions of a run when `--contributions` is left out: with the default program, enough for the data in `data/`.
 pub const DEFAULT_CONTRIBUTIONS: u32 = 4;
 
+/// What makes a proof zero-knowledge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum SealName {
+    /// Fast to make
+    #[default]
+    Sigma,
+    /// Compact: a few KiB instead of tens, some seconds more to make
+    Halo2,
+}
+
+impl SealName {
+    /// As it is typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            SealName::Sigma => "sigma",
+            SealName::Halo2 => "halo2",
+        }
+    }
+}
+
 /// Arguments of `train`.
 #[derive(Debug, Args)]
 pub struct Train {
@@ -93,6 +113,9 @@ pub struct Train {
     /// Public randomness that chooses the batches, 64 hexadecimal digits; drawn here when left out
     #[arg(long, value_name = "HEX", value_parser = parse_hex32)]
     pub beacon: Option<[u8; 32]>,
+    /// What makes each proof zero-knowledge; a chain may mix them
+    #[arg(long, value_enum, default_value_t)]
+    pub seal: SealName,
     /// Refuse before starting if the estimate is larger, e.g. 8GiB
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub memory_limit: Option<u64>,
@@ -140,6 +163,9 @@ pub struct Estimate {
     /// Rows of the data set, when there is no file to count them in
     #[arg(long, value_name = "N", conflicts_with = "data", requires = "model", value_parser = clap::value_parser!(u64).range(1..=1 << 32))]
     pub rows: Option<u64>,
+    /// The seal that the contribution is to have
+    #[arg(long, value_enum, default_value_t)]
+    pub seal: SealName,
     /// Print one JSON envelope on standard output
     #[arg(long)]
     pub json: bool,

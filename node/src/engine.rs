@@ -1,6 +1,7 @@
 //! The one door to trainer, prover and verifier: the rest of the command knows nothing of their types.
 use crate::bars::Bars;
 use crate::cache::Cache;
+use crate::cli::SealName;
 use crate::failure::Failure;
 use crate::locations;
 use crate::output::hex;
@@ -15,6 +16,7 @@ use weightproof_circuits::error::ErrorCode;
 use weightproof_circuits::layout::Layout;
 use weightproof_circuits::parameters::Parameters;
 use weightproof_circuits::program::Program;
+use weightproof_circuits::seal::halo2::key::{self, KeyError};
 use weightproof_circuits::statement::{MODE_OPEN, MODE_PRIVATE, SEAL_HALO2, SEAL_SIGMA, Statement};
 use weightproof_prover::argument::ProveError;
 use weightproof_prover::data::{Examples, Share};
@@ -22,18 +24,27 @@ use weightproof_prover::float::{self, FloatError, FloatModel};
 use weightproof_prover::progress::Progress;
 use weightproof_prover::trainer::{self, TrainError};
 use weightproof_prover::{
-    CommittedDataset, Committer, ContributeError, DatasetError, Job, contribute, derive_generators,
-    generators,
+    CommittedDataset, Committer, ContributeError, DatasetError, Job, Seal, SealProver, contribute,
+    derive_generators, generators, seal_parameters,
 };
-use weightproof_verifier::{Contribution, VerifyError, generator_counts, verify_with};
+use weightproof_verifier::{Contribution, Keys, SealKey, VerifyError, generator_counts, verify_with};
 use zeroize::Zeroizing;
 
 pub use weightproof_prover::estimate::Estimate;
 pub use weightproof_prover::trainer::Quality;
 
-/// Estimates a contribution of `program` on a data set of `rows` rows, on this machine's cores.
-pub fn estimate(program: &Program, rows: usize) -> Estimate {
-    weightproof_prover::estimate::estimate(program, rows, cores())
+/// Estimates a contribution of `program` under a seal on a data set of `rows` rows, on this machine's cores.
+///
+/// # Errors
+/// [`Failure::Program`] when the program is too large for the halo2 seal.
+pub fn estimate(program: &Program, rows: usize, seal: SealName) -> Result<Estimate, Failure> {
+    let circuit = match seal {
+        SealName::Sigma => None,
+        SealName::Halo2 => {
+            Some(key::shape(program).map_err(|error| Failure::Program(error.to_string()))?.1)
+        }
+    };
+    Ok(weightproof_prover::estimate::estimate(program, rows, cores(), circuit.as_ref()))
 }
 
 /// Cores that this process may use.
@@ -155,18 +166,56 @@ fn generators(rows: usize, messages: usize, bars: &Bars) -> Arc<Generators> {
     Arc::new(derived)
 }
 
-/// The prover with its generators.
+/// halo2's parameters of size `k`: shipped with the command, from the cache, or derived and then cached. Whatever is read
+/// is recognised by its pinned digest.
+fn parameters_of_size(k: u32, bars: &Bars) -> key::Parameters {
+    if let Some(shipped) = seal_parameters::shipped(k) {
+        return shipped;
+    }
+    bars.begin("halo2 parameters", 0);
+    let cache = Cache::new(locations::cache());
+    let name = format!("halo2-parameters-{k}");
+    if let Some(found) = cache.load(&name).and_then(|bytes| key::read_parameters(k, &bytes)) {
+        return found;
+    }
+    let derived = seal_parameters::derive(k);
+    cache.store(&name, &seal_parameters::to_bytes(&derived));
+    derived
+}
+
+/// halo2's parameters of a program's circuit.
+fn seal_parameters_of(program: &Program, bars: &Bars) -> Result<Arc<key::Parameters>, KeyError> {
+    let (_, size) = key::shape(program)?;
+    Ok(Arc::new(parameters_of_size(size.k, bars)))
+}
+
+/// The prover with its generators, and with its keys under the halo2 seal.
 pub struct Proving {
     generators: Arc<Generators>,
     layout: Layout,
+    seal: Option<SealProver>,
 }
 
 impl Proving {
-    /// Gets the generators that `program` needs, from the cache on disk or by deriving them (seconds, once).
-    pub fn open(program: &Program, bars: &Bars) -> Proving {
+    /// Gets the generators that `program` needs, from the cache on disk or by deriving them (seconds, once), and builds
+    /// its keys where the seal has any.
+    ///
+    /// # Errors
+    /// [`Failure::Program`] when the program is too large for the halo2 seal.
+    pub fn open(program: &Program, seal: SealName, bars: &Bars) -> Result<Proving, Failure> {
         let layout = Layout::new(program);
         let (rows, messages) = generator_counts(&layout, program);
-        Proving { generators: generators(rows, messages, bars), layout }
+        let generators = generators(rows, messages, bars);
+        let seal = match seal {
+            SealName::Sigma => None,
+            SealName::Halo2 => {
+                let refused = |error: KeyError| Failure::Program(error.to_string());
+                let parameters = seal_parameters_of(program, bars).map_err(refused)?;
+                bars.begin("halo2 keys", 0);
+                Some(SealProver::new(program, parameters).map_err(refused)?)
+            }
+        };
+        Ok(Proving { generators, layout, seal })
     }
 
     /// Commits to the training rows.
@@ -206,6 +255,7 @@ impl Proving {
             contributor: request.contributor,
             payout: Vec::new(),
             secret: &*request.dataset.hedge,
+            seal: self.seal.as_ref().map_or(Seal::Sigma, Seal::Halo2),
         };
         let made =
             contribute(&job, &Committer::new(&self.generators), bars).map_err(|error| match error {
@@ -315,21 +365,54 @@ pub struct Refusal {
     pub statement: Option<StatementView>,
 }
 
-/// The separate verifier with its generators.
+/// Keys of the halo2 seal that a verifier keeps: a chain has few programs.
+const KEPT_KEYS: usize = 8;
+
+/// The separate verifier with its generators and keys.
 pub struct Verifying<'a> {
     bars: &'a Bars,
     generators: Arc<Generators>,
+    keys: Vec<SealKey>,
 }
 
 impl<'a> Verifying<'a> {
-    /// A verifier that gets its generators when a proof needs them.
+    /// A verifier that gets its generators and keys when a proof needs them.
     pub fn new(bars: &'a Bars) -> Verifying<'a> {
-        Verifying { bars, generators: Arc::new(Generators::from_parts(Vec::new(), Vec::new())) }
+        let generators = Arc::new(Generators::from_parts(Vec::new(), Vec::new()));
+        Verifying { bars, generators, keys: Vec::new() }
     }
 
-    /// A verifier that shares the prover's generators, which are public constants.
+    /// A verifier that shares the prover's generators and verifying key, which are public constants.
     pub fn beside(proving: &Proving, bars: &'a Bars) -> Verifying<'a> {
-        Verifying { bars, generators: Arc::clone(&proving.generators) }
+        let keys = proving.seal.iter().map(|seal| seal.seal_key().clone()).collect();
+        Verifying { bars, generators: Arc::clone(&proving.generators), keys }
+    }
+
+    /// Derives what a proof turned out to need. Everything cheap has been checked by then, so nobody is made to derive
+    /// for nothing. `None` for any other refusal.
+    fn derive(&mut self, bytes: &[u8], error: &VerifyError) -> Option<Result<(), VerifyError>> {
+        match error {
+            VerifyError::Generators { expected_rows, expected_messages, .. } => {
+                self.generators = generators(*expected_rows, *expected_messages, self.bars);
+                Some(Ok(()))
+            }
+            VerifyError::KeyMissing { .. } => {
+                let program = Contribution::decode(bytes).ok()?.program;
+                let parameters = match seal_parameters_of(&program, self.bars) {
+                    Ok(parameters) => parameters,
+                    Err(error) => return Some(Err(error.into())),
+                };
+                self.bars.begin("halo2 key", 0);
+                let key = SealKey::new(&program, parameters).map(|key| {
+                    if self.keys.len() >= KEPT_KEYS {
+                        self.keys.remove(0);
+                    }
+                    self.keys.push(key);
+                });
+                Some(key.map_err(VerifyError::from))
+            }
+            _ => None,
+        }
     }
 
     /// Verifies a contribution file against the model that it must start from: its integers, its version, and the
@@ -348,14 +431,23 @@ impl<'a> Verifying<'a> {
             let statement = Contribution::decode(bytes).ok().map(|read| StatementView::from(&read.statement));
             Box::new(refusal(code, &message, statement))
         };
-        let mut clock = Instant::now();
-        let mut verified = verify_with(bytes, base, &self.generators);
-        // Everything cheap has been checked by now, so nobody is made to derive generators for nothing.
-        if let Err(VerifyError::Generators { expected_rows, expected_messages, .. }) = verified {
-            self.generators = generators(expected_rows, expected_messages, self.bars);
-            self.bars.begin("verify", 0);
-            clock = Instant::now();
-            verified = verify_with(bytes, base, &self.generators);
+        let attempt = |this: &Self| {
+            let clock = Instant::now();
+            let keys = Keys { generators: &this.generators, halo2: &this.keys };
+            (verify_with(bytes, base, keys), clock)
+        };
+        let (mut verified, mut clock) = attempt(self);
+        // At most one of each kind is missing.
+        for _ in 0..2 {
+            let Err(error) = &verified else { break };
+            match self.derive(bytes, error) {
+                None => break,
+                Some(Err(error)) => verified = Err(error),
+                Some(Ok(())) => {
+                    self.bars.begin("verify", 0);
+                    (verified, clock) = attempt(self);
+                }
+            }
         }
         let seconds = clock.elapsed().as_secs_f64();
         let verified = verified.map_err(|error| refused(error.code(), error.to_string()))?;

@@ -4,9 +4,10 @@ use weightproof_circuits::batches::indices;
 use weightproof_circuits::layout::Layout;
 use weightproof_circuits::merkle::proof_length;
 use weightproof_circuits::program::Program;
+use weightproof_circuits::seal::halo2::key::CircuitSize;
 use weightproof_circuits::statement::{MODE_OPEN, PROTOCOL_VERSION, SEAL_SIGMA, Statement};
 use weightproof_verifier::binding::distinct_rows;
-use weightproof_verifier::contribution::ProofShape;
+use weightproof_verifier::contribution::{CompactShape, ProofShape};
 
 /// Bytes that any process of the command takes: code, tables, generators.
 const BASE_BYTES: u64 = 30 << 20;
@@ -27,6 +28,11 @@ const PROOF_SECONDS: f64 = 0.3;
 /// Processor seconds of one multiplication and addition in an exact product.
 const PRODUCT_SECONDS: f64 = 1e-10;
 
+/// Bytes at the peak for each row of the halo2 seal's circuit: its columns on the extended domain, eight times as long.
+const CIRCUIT_BYTES: u64 = 18_000;
+/// Processor seconds for each row of the halo2 seal's circuit.
+const CIRCUIT_SECONDS: f64 = 3e-4;
+
 /// What one contribution is expected to cost. Memory is meant to be an upper bound, time an order of magnitude.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
@@ -38,15 +44,18 @@ pub struct Estimate {
     pub proof_bytes: u64,
 }
 
-/// Estimates one contribution of `program` on `rows` committed rows with `cores` cores.
-pub fn estimate(program: &Program, rows: usize, cores: usize) -> Estimate {
+/// Estimates one contribution of `program` on `rows` committed rows with `cores` cores, under the halo2 seal where a
+/// circuit is given and under the sigma seal otherwise. The halo2 seal's keys, made once a run, are not counted.
+pub fn estimate(program: &Program, rows: usize, cores: usize, circuit: Option<&CircuitSize>) -> Estimate {
     let layout = Layout::new(program);
+    let circuit_rows = circuit.map_or(0, |size| 1u64 << size.k);
     let examples = program.steps() * program.batch();
     // Examples are held as committed, quantised and before rounding; a commitment and a blinding are 96 bytes.
     let data = rows as u64 * (96 + 16 * (program.inputs() + program.outputs()) as u64);
     let memory_bytes = BASE_BYTES
         + (STACK_BYTES << layout.variables)
         + (PARAMETER_BYTES << layout.parameter_variables)
+        + CIRCUIT_BYTES * circuit_rows
         + data;
     // Forward, backward and update: three products a step.
     let products = 3.0 * program.parameter_count() as f64 * examples as f64;
@@ -54,12 +63,13 @@ pub fn estimate(program: &Program, rows: usize, cores: usize) -> Estimate {
         + PARAMETER_SECONDS * (1u64 << layout.parameter_variables) as f64
         + COLUMN_SECONDS * (1u64 << layout.column_variables) as f64
         + PROOF_SECONDS
+        + CIRCUIT_SECONDS * circuit_rows as f64
         + PRODUCT_SECONDS * products;
     let seconds = processor_seconds / cores.max(1) as f64;
-    Estimate { memory_bytes, seconds, proof_bytes: proof_bytes(program, &layout, rows) }
+    Estimate { memory_bytes, seconds, proof_bytes: proof_bytes(program, layout, rows, circuit) }
 }
 
-fn proof_bytes(program: &Program, layout: &Layout, rows: usize) -> u64 {
+fn proof_bytes(program: &Program, layout: Layout, rows: usize, circuit: Option<&CircuitSize>) -> u64 {
     // Any beacon draws as many distinct rows; how their Merkle paths share hashes varies a little.
     let statement = Statement {
         protocol_version: PROTOCOL_VERSION,
@@ -82,8 +92,14 @@ fn proof_bytes(program: &Program, layout: &Layout, rows: usize) -> u64 {
         indices(&statement.batch_seed(), rows as u64, program.steps(), program.batch()).unwrap_or_default();
     let (distinct, _) = distinct_rows(&chosen);
     let membership = proof_length(rows as u64, &distinct).unwrap_or(0);
-    let shape = ProofShape::new(layout, program, distinct.len(), membership);
-    (statement.encode().len() + shape.bytes()) as u64
+    let proof = match circuit {
+        None => ProofShape::new(&layout, program, distinct.len(), membership).bytes(),
+        Some(size) => {
+            let layout = &layout.masked();
+            CompactShape { layout, k: size.k, dataset_rows: distinct.len(), membership }.bytes()
+        }
+    };
+    (statement.encode().len() + proof) as u64
 }
 
 #[cfg(test)]
@@ -94,11 +110,11 @@ mod tests {
     fn more_work_costs_more() {
         let small = Program::default_for(30, 2).unwrap();
         let large = Program::default_for(3000, 10).unwrap();
-        let (a, b) = (estimate(&small, 456, 2), estimate(&large, 456, 2));
+        let (a, b) = (estimate(&small, 456, 2, None), estimate(&large, 456, 2, None));
         assert!(a.memory_bytes < b.memory_bytes && a.seconds < b.seconds && a.proof_bytes < b.proof_bytes);
-        assert!(estimate(&small, 456, 1).seconds > a.seconds);
-        assert!(estimate(&small, 100_000, 2).memory_bytes > a.memory_bytes);
+        assert!(estimate(&small, 456, 1, None).seconds > a.seconds);
+        assert!(estimate(&small, 100_000, 2, None).memory_bytes > a.memory_bytes);
         // More rows than a contribution draws: longer Merkle paths, as many commitments.
-        assert!(estimate(&small, 1 << 20, 2).proof_bytes > estimate(&small, 1 << 10, 2).proof_bytes);
+        assert!(estimate(&small, 1 << 20, 2, None).proof_bytes > estimate(&small, 1 << 10, 2, None).proof_bytes);
     }
 }

@@ -13,6 +13,7 @@ use weightproof_circuits::program::Program;
 struct Envelope {
     program_digest: String,
     rows: u64,
+    seal: &'static str,
     memory_bytes: u64,
     seconds: f64,
     proof_bytes: u64,
@@ -33,13 +34,14 @@ pub fn run(arguments: &Estimate, output: &Output) -> Result<Exit, Failure> {
             return Err(Failure::Usage(text.to_owned()));
         }
     };
-    let cost = engine::estimate(&program, rows);
+    let cost = engine::estimate(&program, rows, arguments.seal)?;
     output.line("model", describe(&program));
     output.line("estimate", estimate_line(&program, &cost));
     if output.json() {
         output.envelope(&Envelope {
             program_digest: hex(&program.digest()),
             rows: rows as u64,
+            seal: arguments.seal.name(),
             memory_bytes: cost.memory_bytes,
             seconds: cost.seconds,
             proof_bytes: cost.proof_bytes,

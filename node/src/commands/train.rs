@@ -37,7 +37,7 @@ pub fn run(arguments: &Train, output: &Output) -> Result<Exit, Failure> {
     })?;
     announce(arguments, &plan, output);
     let program = &plan.base.program;
-    let cost = engine::estimate(program, plan.data.training.examples.rows());
+    let cost = engine::estimate(program, plan.data.training.examples.rows(), arguments.seal)?;
     output.line("estimate", estimate_line(program, &cost));
     if let Some(limit) = arguments.memory_limit.filter(|&limit| cost.memory_bytes > limit) {
         return Err(Failure::Memory { needed: cost.memory_bytes, limit });
@@ -46,7 +46,7 @@ pub fn run(arguments: &Train, output: &Output) -> Result<Exit, Failure> {
 
     let bars = Bars::new();
     let directory = RunDirectory::open(&arguments.out)?;
-    let proving = Proving::open(program, &bars);
+    let proving = Proving::open(program, arguments.seal, &bars)?;
     let mut session = Session::begin(arguments, &plan, &directory, &proving, &bars, output)?;
     let mut model = session.current_model()?;
     while session.state.finished.len() < arguments.contributions as usize {
@@ -249,7 +249,12 @@ impl<'a> Session<'a> {
         );
         self.output.line(
             "prove",
-            format!("in {}   proof {}", duration(made.prove_seconds), size(checked.proof_bytes)),
+            format!(
+                "in {}   proof {}   seal {}",
+                duration(made.prove_seconds),
+                size(checked.proof_bytes),
+                checked.statement.seal
+            ),
         );
         let name =
             |path: &std::path::Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();

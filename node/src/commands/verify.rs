@@ -139,7 +139,7 @@ fn verdict_name(verdict: Verdict) -> &'static str {
 fn describe(report: &Report) -> String {
     match (&report.code, &report.statement) {
         (None, Some(statement)) => format!(
-            "{}   in {}   proof {}   model {} -> version {}   program {}   mode {}",
+            "{}   in {}   proof {}   model {} -> version {}   program {}   mode {}   seal {}",
             report.file,
             duration(report.seconds),
             size(report.proof_bytes.unwrap_or(0)),
@@ -147,6 +147,7 @@ fn describe(report: &Report) -> String {
             statement.model_version + 1,
             brief(&statement.program_digest),
             statement.mode,
+            statement.seal,
         ),
         (code, _) => format!("{}   [{}] {}", report.file, code.as_deref().unwrap_or("E000"), report.message),
     }
