@@ -7,6 +7,7 @@ use ark_ec::{AffineRepr, CurveGroup};
 use ark_ff::{BigInteger, Field, PrimeField, Zero};
 
 use crate::field::F;
+use crate::pasta::square_root;
 
 /// A point of Vesta in affine coordinates.
 pub type Point = ark_vesta::Affine;
@@ -51,8 +52,9 @@ pub fn point_from_bytes(bytes: &[u8; POINT_BYTES]) -> Option<Point> {
     Some(Point::new_unchecked(x, y))
 }
 
+/// One of the two `y` with `y² = x³ + 5`. The root is taken by `pasta_curves`, which has tables for it.
 fn square_root_of_curve(x: Base) -> Option<Base> {
-    (x.square() * x + Base::from(5u64)).sqrt()
+    square_root(&(x.square() * x + Base::from(5u64)))
 }
 
 /// Which commitment a generator belongs to. Domains are separate: a value that could move between them would let any

@@ -2,7 +2,7 @@
 
 use ark_ec::AffineRepr;
 use ark_ff::{BigInt, PrimeField};
-use ff::PrimeField as _;
+use ff::{Field as _, PrimeField as _};
 use pasta_curves::arithmetic::CurveAffine;
 use pasta_curves::{EqAffine, Fp, Fq};
 
@@ -34,6 +34,12 @@ pub fn point_to_pasta(point: &Point) -> EqAffine {
     // Every `Point` is on the curve; the identity has no coordinates in either library.
     let converted = point.xy().and_then(|(x, y)| Option::from(EqAffine::from_xy(base(x), base(y))));
     converted.unwrap_or_default()
+}
+
+/// A square root in Vesta's base field.
+pub fn square_root(value: &Base) -> Option<Base> {
+    let root: Option<Fq> = Fq::from_raw(value.into_bigint().0).sqrt().into();
+    Base::from_bigint(limbs(&root?.to_repr()))
 }
 
 /// A digest as two integers below `2^128`, low half first: field elements that determine it.
@@ -70,6 +76,17 @@ mod tests {
             assert_eq!(point_to_pasta(&point).to_bytes(), point_to_bytes(&point));
         }
         assert_eq!(point_to_pasta(&Point::identity()), EqAffine::default());
+    }
+
+    #[test]
+    fn square_roots_agree_on_what_has_one() {
+        for x in 0u64..64 {
+            let value = Base::from(x * x * x + 5);
+            match (square_root(&value), value.sqrt()) {
+                (Some(ours), Some(theirs)) => assert!(ours == theirs || ours == -theirs),
+                (ours, theirs) => assert_eq!(ours, theirs),
+            }
+        }
     }
 
     #[test]

@@ -55,8 +55,12 @@ pub fn share(
                 Opened::Update => parameters_at(layout, update, &own),
                 Opened::Exponential if *coefficient == F::ZERO => continue,
                 Opened::Exponential => {
-                    let weights = eq_table(&own);
-                    inner(&exp_table(program.activation_bits()), &weights)
+                    // As a matrix, so that two short tables of weights do for one long one.
+                    let (rows, columns) = own.split_at(own.len() / 2);
+                    let (rows, columns) = (eq_table(rows), eq_table(columns));
+                    let table = exp_table(program.activation_bits());
+                    let sums = table.chunks(columns.len()).map(|row| inner(row, &columns));
+                    sums.zip(&rows).map(|(sum, weight)| sum * weight).sum()
                 }
             };
     }
