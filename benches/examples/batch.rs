@@ -35,7 +35,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             verdict?;
         }
         let together = clock.elapsed().as_secs_f64();
-        println!("{count} proofs: one by one {singly:.3} s, together {together:.3} s, ratio {:.3}", together / singly);
+        println!(
+            "{count} proofs: one by one {singly:.3} s, together {together:.3} s, ratio {:.3}",
+            together / singly
+        );
     }
     Ok(())
 }

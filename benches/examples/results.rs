@@ -54,7 +54,11 @@ fn main() {
         }
     };
     for name in names {
-        match std::process::Command::new(&program).args(["--one", &name]).args(halo2.then_some("--halo2")).status() {
+        match std::process::Command::new(&program)
+            .args(["--one", &name])
+            .args(halo2.then_some("--halo2"))
+            .status()
+        {
             Ok(status) if status.success() => {}
             Ok(status) => std::process::exit(status.code().unwrap_or(1)),
             Err(error) => {

@@ -189,15 +189,10 @@ fn seal_alone(case: &Case, made: &Made, prover: &SealProver) -> SealAlone {
     let (distinct, _) = binding::distinct_rows(&chosen);
     let membership = proof_length(case.rows as u64, &distinct).unwrap_or_else(|error| refused(&error));
     let key = prover.seal_key();
-    let shape =
-        CompactShape { layout: &layout, k: key.key.size.k, dataset_rows: distinct.len(), membership };
+    let shape = CompactShape { layout: &layout, k: key.key.size.k, dataset_rows: distinct.len(), membership };
     let proof = CompactProof::decode(&file.proof, &shape).unwrap_or_else(|error| refused(&error));
-    let bound = binding::compact_transcript(
-        &file.statement,
-        &proof.witness_rows,
-        &proof.mask,
-        &proof.dataset_rows,
-    );
+    let bound =
+        binding::compact_transcript(&file.statement, &proof.witness_rows, &proof.mask, &proof.dataset_rows);
     let digest = digest_limbs(&bound.digest());
     let clock = Instant::now();
     let pending = halo2_verify(&key.key, &key.parameters, &digest, &proof.exposed, &proof.seal);

@@ -42,7 +42,7 @@ codes! {
     E204 = "the batch is not the one that the beacon chose",
     E205 = "the signature is not valid",
     E206 = "the dataset is not registered",
-    E207 = "the program is not known or not valid",
+    E207 = "the program is not known, not valid, or too large for its seal",
     E301 = "a proof message has the wrong shape",
     E302 = "a sumcheck round does not add up",
     E303 = "an evaluation does not match its claim",

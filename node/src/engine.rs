@@ -40,9 +40,7 @@ pub use weightproof_prover::trainer::Quality;
 pub fn estimate(program: &Program, rows: usize, seal: SealName) -> Result<Estimate, Failure> {
     let circuit = match seal {
         SealName::Sigma => None,
-        SealName::Halo2 => {
-            Some(key::shape(program).map_err(|error| Failure::Program(error.to_string()))?.1)
-        }
+        SealName::Halo2 => Some(key::shape(program).map_err(|error| Failure::Program(error.to_string()))?.1),
     };
     Ok(weightproof_prover::estimate::estimate(program, rows, cores(), circuit.as_ref()))
 }

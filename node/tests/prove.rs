@@ -177,6 +177,49 @@ fn chain(place: &Place) {
     }
 }
 
+/// A run goes on under the other seal, and `verify` judges the mixed chain.
+#[test]
+fn a_chain_may_mix_the_seals() {
+    let place = Place::new();
+    let output = place.train(&["--contributions", "1", "--seal", "halo2"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(stderr(&output).contains("seal halo2"), "{}", stderr(&output));
+    let compact = envelope(&output)["contributions"][0]["proof_bytes"].as_u64().unwrap();
+    let output = place.train(&["--contributions", "2"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let sigma = envelope(&output)["contributions"][1]["proof_bytes"].as_u64().unwrap();
+    assert!(compact < sigma, "{compact} and {sigma} bytes");
+    let (first, second) = ("weightproof-run/contribution-0001.wpf", "weightproof-run/contribution-0002.wpf");
+    let base = ["--base", "weightproof-run/model-0000.safetensors", "--json"];
+    let output = place.run(&[&["verify", first, second], &base[..]].concat());
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let reports = envelope(&output);
+    for (index, seal) in ["halo2", "sigma"].into_iter().enumerate() {
+        assert_eq!(reports[index]["verdict"], "valid");
+        assert_eq!(reports[index]["statement"]["seal"], seal);
+    }
+    assert_ne!(reports[0]["statement"]["seal_key_digest"], "00".repeat(32));
+    // The last byte belongs to the opening; one of the seal's own fails the seal.
+    let bytes = place.bytes(first);
+    let opening = 32 * (2 * 64 + 3);
+    for (position, code) in [(bytes.len() - 1, "E305"), (bytes.len() - opening.min(bytes.len() / 3), "E307")]
+    {
+        let mut altered = bytes.clone();
+        altered[position] ^= 1;
+        std::fs::write(place.path("altered.wpf"), &altered).unwrap();
+        let output = place.run(&[&["verify", "altered.wpf"], &base[..]].concat());
+        assert_eq!(self::code(&output), 10, "{}", stderr(&output));
+        let found = envelope(&output)[0]["code"].as_str().unwrap().to_owned();
+        assert!(found == code || found == "E101", "{found} where {code} was expected");
+    }
+    // The estimate foretells the compact proof too.
+    let arguments =
+        ["estimate", &data(), "--label", "diagnosis", "--model", "program.toml", "--seal", "halo2", "--json"];
+    let output = place.run(&arguments);
+    let estimated = envelope(&output)["proof_bytes"].as_u64().unwrap();
+    assert!(estimated.abs_diff(compact) <= compact / 20, "{estimated} and {compact}");
+}
+
 /// Altered files are invalid; another version is said to be newer.
 fn tampered(place: &Place) {
     let bytes = place.bytes("weightproof-run/contribution-0001.wpf");

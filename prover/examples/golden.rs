@@ -10,6 +10,14 @@ mod sealing;
 use std::path::PathBuf;
 
 use sealing::Case;
+use weightproof_circuits::seal::halo2::key;
+use weightproof_circuits::statement::SEAL_HALO2;
+use weightproof_prover::argument::Witness;
+use weightproof_prover::contribute::{Sealing, prove_compact};
+use weightproof_prover::entropy::Entropy;
+use weightproof_prover::progress::Silent;
+use weightproof_prover::{Committer, SealProver, seal_parameters};
+use weightproof_verifier::{Contribution, Keys, verify_with};
 
 fn case(layers: &str, activation: &str, loss: &str, momentum: &str, rows: usize, seed: u64) -> Case {
     let program = common::program(layers, activation, loss, 2, 2, momentum);
@@ -34,6 +42,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     write(&directory, "squared-momentum", &squared, 1, None)?;
+    write_compact(&directory, "softmax-relu-halo2", &softmax, 1)?;
     std::fs::write(directory.join("softmax-relu.bin"), softmax.base.encode())?;
     std::fs::write(directory.join("squared-momentum.bin"), squared.base.encode())?;
     Ok(())
@@ -62,4 +71,54 @@ fn write(
     let digest: String = run.statement.digest().iter().map(|byte| format!("{byte:02x}")).collect();
     println!("{name}.wpf {} bytes, statement {digest}, {membership} Merkle hashes", bytes.len());
     Ok(lengths)
+}
+
+/// Proves the first file's run under the halo2 seal and writes it.
+fn write_compact(
+    directory: &std::path::Path,
+    name: &str,
+    case: &Case,
+    beacon: u8,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let (_, size) = key::shape(&case.program)?;
+    let parameters = seal_parameters::shipped(size.k).ok_or("the program is small")?;
+    let prover = SealProver::new(&case.program, parameters.into())?;
+    let mut statement = case.statement(beacon);
+    statement.seal = SEAL_HALO2;
+    statement.seal_key_digest = prover.seal_key().key.digest;
+    let run = case.run(statement);
+    let layout = case.layout.clone().masked();
+    let mut witness =
+        Witness::new(&case.program, &layout, &run.trace, &case.base, &run.update, &case.exponential);
+    witness.count_multiplicities()?;
+    let committer = Committer::new(&case.generators);
+    let sealing = Sealing {
+        statement: &run.statement,
+        dataset: &case.dataset,
+        chosen: &run.chosen,
+        committer: &committer,
+        progress: &Silent,
+        self_check: true,
+    };
+    let mut entropy = Entropy::from_seed(77);
+    let proof = prove_compact(&mut witness, &sealing, &prover, &mut entropy, &mut Vec::new())?;
+    let bytes = Contribution {
+        program: case.program.clone(),
+        update: run.update.clone(),
+        statement: run.statement.clone(),
+        proof: proof.encode(),
+    }
+    .encode();
+    let keys = Keys { generators: &case.generators, halo2: std::slice::from_ref(prover.seal_key()) };
+    verify_with(&bytes, &case.base, keys)?;
+    std::fs::write(directory.join(format!("{name}.wpf")), &bytes)?;
+    let hexadecimal =
+        |digest: [u8; 32]| -> String { digest.iter().map(|byte| format!("{byte:02x}")).collect() };
+    println!(
+        "{name}.wpf {} bytes, statement {}, key {}",
+        bytes.len(),
+        hexadecimal(run.statement.digest()),
+        hexadecimal(run.statement.seal_key_digest)
+    );
+    Ok(())
 }

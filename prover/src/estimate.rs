@@ -115,6 +115,8 @@ mod tests {
         assert!(estimate(&small, 456, 1, None).seconds > a.seconds);
         assert!(estimate(&small, 100_000, 2, None).memory_bytes > a.memory_bytes);
         // More rows than a contribution draws: longer Merkle paths, as many commitments.
-        assert!(estimate(&small, 1 << 20, 2, None).proof_bytes > estimate(&small, 1 << 10, 2, None).proof_bytes);
+        assert!(
+            estimate(&small, 1 << 20, 2, None).proof_bytes > estimate(&small, 1 << 10, 2, None).proof_bytes
+        );
     }
 }

@@ -94,17 +94,20 @@ impl SealProver {
         self_check: bool,
         entropy: &mut Entropy,
     ) -> Result<(Exposed, Vec<u8>), ContributeError> {
-        let plan = plan(layout, program, run).map_err(|_| ContributeError::SelfCheck(Check::OpeningValue))?;
+        let mut plan =
+            plan(layout, program, run).map_err(|_| ContributeError::SelfCheck(Check::OpeningValue))?;
         if self_check && let Some(check) = plan.violated() {
             return Err(ContributeError::SelfCheck(check));
         }
         let mut table = Table::new(&plan);
-        drop(plan);
-        let seal = self.prove_table(&table, entropy)?;
+        plan.values.zeroize();
+        plan.states.iter_mut().for_each(Zeroize::zeroize);
+        let seal = self.prove_table(&table, entropy);
+        table.advice.iter_mut().for_each(Zeroize::zeroize);
+        let seal = seal?;
         let shown = table.instance.get(2..).unwrap_or_default();
         let exposed = Exposed::from_values(layout, shown)
             .ok_or_else(|| ContributeError::Halo2("fewer public values than the program shows".to_owned()))?;
-        table.advice.iter_mut().for_each(Zeroize::zeroize);
         Ok((exposed, seal))
     }
 

@@ -8,7 +8,6 @@ use weightproof_circuits::seal::halo2::key::{Parameters, read_parameters};
 /// The parameters of size `k`, if they come with the crate: those of small programs, the default ones among them.
 pub fn shipped(k: u32) -> Option<Parameters> {
     let bytes: &[u8] = match k {
-        11 => include_bytes!("../parameters/vesta-11.bin"),
         12 => include_bytes!("../parameters/vesta-12.bin"),
         13 => include_bytes!("../parameters/vesta-13.bin"),
         _ => return None,
@@ -35,24 +34,24 @@ mod tests {
 
     #[test]
     fn shipped_parameters_are_the_pinned_ones_and_those_of_the_derivation() {
-        for k in 11..=13 {
+        for k in 12..=13 {
             let parameters = shipped(k).expect("they are pinned");
             assert_eq!(parameters.k(), k);
         }
-        assert_eq!(to_bytes(&derive(11)), include_bytes!("../parameters/vesta-11.bin"));
-        assert!(shipped(10).is_none() && shipped(14).is_none());
+        assert_eq!(to_bytes(&derive(12)), include_bytes!("../parameters/vesta-12.bin"));
+        assert!(shipped(11).is_none() && shipped(14).is_none());
     }
 
     #[test]
     fn any_changed_byte_is_refused() {
-        let bytes = include_bytes!("../parameters/vesta-11.bin");
-        assert!(read_parameters(11, bytes).is_some());
-        assert!(read_parameters(12, bytes).is_none(), "another size");
+        let bytes = include_bytes!("../parameters/vesta-12.bin");
+        assert!(read_parameters(12, bytes).is_some());
+        assert!(read_parameters(13, bytes).is_none(), "another size");
         for position in (0..bytes.len()).step_by(997) {
             let mut flipped = bytes.to_vec();
             flipped[position] ^= 1;
-            assert!(read_parameters(11, &flipped).is_none(), "byte {position}");
+            assert!(read_parameters(12, &flipped).is_none(), "byte {position}");
         }
-        assert!(read_parameters(11, &bytes[..bytes.len() - 1]).is_none());
+        assert!(read_parameters(12, &bytes[..bytes.len() - 1]).is_none());
     }
 }

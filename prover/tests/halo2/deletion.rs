@@ -17,7 +17,7 @@ use weightproof_circuits::seal::halo2::plan::{Plan, Source};
 use weightproof_circuits::seal::halo2::rows::{
     BLOCK_ROWS, CONSTRAINTS, Kind, NAMES, SPONGE_COLUMNS, SPONGE_CONSTANTS, schedule,
 };
-use weightproof_circuits::seal::halo2::table::{Cell, COEFFICIENTS, CopySite, Equal, KIND, Table};
+use weightproof_circuits::seal::halo2::table::{COEFFICIENTS, Cell, CopySite, Equal, KIND, Table};
 
 use crate::common::Instance;
 use crate::harness::{
@@ -27,7 +27,7 @@ use crate::harness::{
 
 /// What is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Omission {
+pub enum Omission {
     /// A constraint, in all rows.
     Constraint(usize),
     /// All constraints of a kind of row.
@@ -53,12 +53,12 @@ fn constraints_of(kind: Kind) -> core::ops::Range<usize> {
 const COEFFICIENT_NAMES: [&str; 6] = ["product", "left", "right", "third", "constant", "result"];
 
 /// A stored attack.
-struct Attack {
-    what: String,
-    omission: Omission,
+pub struct Attack {
+    pub what: String,
+    pub omission: Omission,
     /// The fixed cells that the omission takes as zero, where it is one of fixed cells.
     zeroed: Vec<(usize, usize)>,
-    forged: Forged,
+    pub forged: Forged,
 }
 
 impl Attack {
@@ -268,7 +268,8 @@ fn gate_attacks(case: &Instance) -> Vec<Attack> {
             let gate = &plan.gates[*gate];
             let mut moved = operands(&plan, gate);
             moved[place] += by;
-            gate.operands[place].is_some() && gate_value(gate, moved) != gate_value(gate, operands(&plan, gate))
+            gate.operands[place].is_some()
+                && gate_value(gate, moved) != gate_value(gate, operands(&plan, gate))
         });
         let gates: Vec<usize> = gates.collect();
         for gate in [gates[0], gates[gates.len() - 1]] {
@@ -336,7 +337,8 @@ fn check_attacks(case: &Instance) -> Vec<Attack> {
     assert_eq!(native(case, &sent).0, [Check::OpeningValue]);
     let forged = Forged { sent: sent.clone(), table: Table::new(&plan) };
     attacks.push(Attack::new("a false opened value", Omission::Constraint(CONSTRAINTS - 1), forged.clone()));
-    let (row, _) = plan.checks.iter().find(|(_, check)| **check == Check::OpeningValue).expect("it is a check");
+    let (row, _) =
+        plan.checks.iter().find(|(_, check)| **check == Check::OpeningValue).expect("it is a check");
     let gate = &plan.gates[*row];
     for place in 0..3 {
         let linear = gate.linear[place];
@@ -356,7 +358,7 @@ fn check_attacks(case: &Instance) -> Vec<Attack> {
 }
 
 /// The case and all attacks on it, made once.
-fn attacks() -> &'static (Instance, Vec<Attack>) {
+pub fn attacks() -> &'static (Instance, Vec<Attack>) {
     static ATTACKS: OnceLock<(Instance, Vec<Attack>)> = OnceLock::new();
     ATTACKS.get_or_init(|| {
         let case = tiny();
@@ -418,8 +420,9 @@ fn no_used_cell_is_free() {
     let honest = Table::new(&plan);
     let sponge_rows = plan.blocks.len() * BLOCK_ROWS;
     // A sample of rows: the first and last blocks, gates by a stride that meets all kinds.
-    let rows: Vec<usize> =
-        (0..honest.rows).filter(|row| *row < 2 * BLOCK_ROWS || row % 37 == 0 || *row + 14 > sponge_rows).collect();
+    let rows: Vec<usize> = (0..honest.rows)
+        .filter(|row| *row < 2 * BLOCK_ROWS || row % 37 == 0 || *row + 14 > sponge_rows)
+        .collect();
     rows.into_par_iter().for_each(|row| {
         for column in 0..honest.advice.len() {
             let used = if column < SPONGE_COLUMNS {
@@ -440,8 +443,9 @@ fn no_used_cell_is_free() {
             let mut changed = honest.clone();
             changed.advice[column][row] += F::ONE;
             let near = [row.saturating_sub(1), row];
-            let refused = near.iter().any(|row| changed.constraints(*row).iter().any(|value| *value != F::ZERO))
-                || changed.copies.iter().any(|copy| !changed.copy_holds(copy));
+            let refused =
+                near.iter().any(|row| changed.constraints(*row).iter().any(|value| *value != F::ZERO))
+                    || changed.copies.iter().any(|copy| !changed.copy_holds(copy));
             assert_eq!(refused, used, "column {column}, row {row}");
         }
     });

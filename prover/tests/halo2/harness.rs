@@ -29,7 +29,14 @@ use weightproof_prover::progress::Silent;
 use crate::common::{self, Instance};
 
 /// A program's honest run under the masked layout.
-pub fn case(layers: &str, activation: &str, loss: &str, steps: usize, batch: usize, momentum: &str) -> Instance {
+pub fn case(
+    layers: &str,
+    activation: &str,
+    loss: &str,
+    steps: usize,
+    batch: usize,
+    momentum: &str,
+) -> Instance {
     let program = common::program(layers, activation, loss, steps, batch, momentum);
     let mut case = common::instance(program, 23);
     case.layout = case.layout.masked();
@@ -296,11 +303,8 @@ impl Forged {
 /// The argument proved against a dishonest sponge: every message answers the sponge's own challenges.
 pub fn forge_sponge(case: &Instance, seed: u64, initial: State, hook: Hook<'_>) -> Forged {
     let start = Sent::start(seed);
-    let mut channel = SpongeChannel {
-        sponge: Sponge::new(initial, hook),
-        duplex: Duplex::default(),
-        messages: Vec::new(),
-    };
+    let mut channel =
+        SpongeChannel { sponge: Sponge::new(initial, hook), duplex: Duplex::default(), messages: Vec::new() };
     let bound = start.digest.iter().chain([&start.salt]);
     bound.for_each(|value| channel.duplex.absorb(&mut channel.sponge, *value));
     prove(&witness(case, seed), &mut channel, &Silent, &mut Vec::new()).expect("the argument is provable");
@@ -362,7 +366,11 @@ pub enum Item {
 pub fn violations(table: &Table) -> BTreeSet<Item> {
     let constraints = (0..table.rows).into_par_iter().flat_map_iter(|row| {
         let values = table.constraints(row);
-        values.into_iter().enumerate().filter(|(_, value)| *value != F::ZERO).map(|(name, _)| Item::Constraint(name))
+        values
+            .into_iter()
+            .enumerate()
+            .filter(|(_, value)| *value != F::ZERO)
+            .map(|(name, _)| Item::Constraint(name))
     });
     let mut all: BTreeSet<Item> = constraints.collect();
     all.extend(table.copies.iter().filter(|copy| !table.copy_holds(copy)).map(|copy| Item::Copy(copy.site)));
@@ -380,7 +388,9 @@ pub fn mock(table: &Table) -> (BTreeSet<String>, bool) {
         match failure {
             VerifyFailure::ConstraintNotSatisfied { constraint, .. } => {
                 let shown = constraint.to_string();
-                let known = rows::NAMES.iter().find(|name| shown.contains(&format!("'{name}'")) || shown.contains(&format!("({name})")));
+                let known = rows::NAMES.iter().find(|name| {
+                    shown.contains(&format!("'{name}'")) || shown.contains(&format!("({name})"))
+                });
                 names.insert(known.map_or(shown.clone(), |name| (*name).to_owned()));
             }
             VerifyFailure::Permutation { .. } => copies = true,

@@ -21,15 +21,15 @@ pub type Parameters = Params<EqAffine>;
 
 /// Rows that halo2 keeps for blinding.
 const RESERVED_ROWS: usize = 6;
-/// The smallest circuit.
-pub const MINIMUM_K: u32 = 11;
+/// The smallest circuit; the smallest programs need as much, for their lookup tree.
+pub const MINIMUM_K: u32 = 12;
 /// The largest circuit: beyond it verification and memory cost more than the sigma seal's size is worth.
 pub const MAXIMUM_K: u32 = 15;
 /// Programs with more steps are refused before a plan is begun: their coefficients alone fill the largest circuit.
 pub const MAXIMUM_STEPS: usize = 256;
 
 /// SHA-256 digests of [`Parameters`] as halo2 writes them, for `k` from [`MINIMUM_K`].
-const PINNED: [[u8; 32]; 5] = include!("pinned_parameters.rs");
+const PINNED: [[u8; 32]; 4] = include!("pinned_parameters.rs");
 
 /// The pinned digest of the parameters of size `k`.
 pub fn pinned_digest(k: u32) -> Option<[u8; 32]> {
