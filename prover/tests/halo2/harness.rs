@@ -18,7 +18,7 @@ use weightproof_circuits::seal::halo2::algebra::{Input, plan};
 use weightproof_circuits::seal::halo2::circuit::SealCircuit;
 use weightproof_circuits::seal::halo2::plan::{Gate, Plan, Source};
 use weightproof_circuits::seal::halo2::rows::{
-    self, BLOCK_ROWS, INPUTS, Kind, MESSAGE, PARTIAL_IN_ROW, SECOND, SPONGE_COLUMNS, SPONGE_CONSTANTS,
+    self, INPUTS, Kind, MESSAGE, PARTIAL_IN_ROW, SECOND, SPONGE_COLUMNS, SPONGE_CONSTANTS,
 };
 use weightproof_circuits::seal::halo2::table::{CopySite, Table};
 use weightproof_prover::argument::{Channel, Witness, prove};
