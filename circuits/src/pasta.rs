@@ -3,7 +3,6 @@
 use ark_ec::AffineRepr;
 use ark_ff::{BigInt, PrimeField};
 use ff::{Field as _, PrimeField as _};
-use pasta_curves::arithmetic::CurveAffine;
 use pasta_curves::{EqAffine, Fp, Fq};
 
 use crate::curve::{Base, Point};
@@ -28,12 +27,11 @@ pub fn from_pasta(value: &Fp) -> F {
     F::from_bigint(limbs(&value.to_repr())).unwrap_or_default()
 }
 
-/// The same point of Vesta in `pasta_curves`, whose type for it is `EqAffine`.
+/// The same point of Vesta in `pasta_curves`, whose type for it is `EqAffine`. Every [`Point`] is on the curve; the
+/// identity has no coordinates in either library.
 pub fn point_to_pasta(point: &Point) -> EqAffine {
     let base = |value: Base| Fq::from_raw(value.into_bigint().0);
-    // Every `Point` is on the curve; the identity has no coordinates in either library.
-    let converted = point.xy().and_then(|(x, y)| Option::from(EqAffine::from_xy(base(x), base(y))));
-    converted.unwrap_or_default()
+    point.xy().map_or_else(EqAffine::default, |(x, y)| EqAffine::from_xy_unchecked(base(x), base(y)))
 }
 
 /// A square root in Vesta's base field.

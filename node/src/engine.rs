@@ -202,7 +202,8 @@ impl Proving {
     /// [`Failure::Program`] when the program is too large for the halo2 seal.
     pub fn open(program: &Program, seal: SealName, bars: &Bars) -> Result<Proving, Failure> {
         let layout = Layout::new(program);
-        let (rows, messages) = generator_counts(&layout, program);
+        // The mask is one more value of one message.
+        let (rows, messages) = generator_counts(&layout.clone().masked(), program);
         let generators = generators(rows, messages, bars);
         let seal = match seal {
             SealName::Sigma => None,
@@ -405,7 +406,7 @@ impl<'a> Verifying<'a> {
                     if self.keys.len() >= KEPT_KEYS {
                         self.keys.remove(0);
                     }
-                    self.keys.push(key);
+                    self.keys.insert(0, key);
                 });
                 Some(key.map_err(VerifyError::from))
             }
@@ -450,6 +451,12 @@ impl<'a> Verifying<'a> {
         let seconds = clock.elapsed().as_secs_f64();
         let verified = verified.map_err(|error| refused(error.code(), error.to_string()))?;
         let (statement, program) = (verified.get(), verified.program());
+        // Keys that have served go to the end, and the first is dropped: files that only ask for keys displace each other.
+        if let Some(place) =
+            self.keys.iter().position(|known| known.key.program_digest == statement.program_digest)
+        {
+            self.keys[place..].rotate_left(1);
+        }
         if statement.model_version != version {
             let found = statement.model_version;
             let text =

@@ -24,7 +24,7 @@ use weightproof_verifier::binding::{absorb_seal, compact_transcript, distinct_ro
 use weightproof_verifier::contribution::{CompactProof, Contribution, Proof};
 use weightproof_verifier::generator_counts;
 use weightproof_verifier::opening::{OpeningProof, OpeningStatement};
-use zeroize::Zeroize;
+use zeroize::Zeroizing;
 
 use crate::argument::{ProveError, StageTimes, Witness, prove};
 use crate::commitments::Committer;
@@ -450,15 +450,14 @@ pub fn prove_compact(
 
     let mut bound = compact_transcript(statement, &committed.rows, &mask, &dataset_rows);
     let digest = digest_limbs(&bound.digest());
-    let mut salt = entropy.scalar();
+    let salt = Zeroizing::new(entropy.scalar());
     let mut channel = PoseidonChannel::new(&digest, &salt);
     prove(witness, &mut channel, progress, stages)?;
     clock = Instant::now();
     progress.begin("seal", 1);
-    let run = Input::Run { digest, salt, messages: &channel.messages };
+    let run = Input::Run { digest, salt: *salt, messages: &channel.messages };
     let (exposed, seal) = key.prove(witness.layout, witness.program, run, self_check, entropy)?;
     drop(channel);
-    salt.zeroize();
     // The mask hides the opened value only under a coefficient that is not zero; another attempt draws another.
     if exposed.coefficients[5] == F::ZERO {
         return Err(ProveError::ZeroChallenge.into());

@@ -96,13 +96,14 @@ impl SealProver {
     ) -> Result<(Exposed, Vec<u8>), ContributeError> {
         let mut plan =
             plan(layout, program, run).map_err(|_| ContributeError::SelfCheck(Check::OpeningValue))?;
-        if self_check && let Some(check) = plan.violated() {
-            return Err(ContributeError::SelfCheck(check));
-        }
+        let violated = plan.violated().filter(|_| self_check);
         let mut table = Table::new(&plan);
         plan.values.zeroize();
         plan.states.iter_mut().for_each(Zeroize::zeroize);
-        let seal = self.prove_table(&table, entropy);
+        let seal = match violated {
+            None => self.prove_table(&table, entropy),
+            Some(check) => Err(ContributeError::SelfCheck(check)),
+        };
         table.advice.iter_mut().for_each(Zeroize::zeroize);
         let seal = seal?;
         let shown = table.instance.get(2..).unwrap_or_default();

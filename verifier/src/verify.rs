@@ -184,16 +184,18 @@ fn hex(bytes: &[u8]) -> String {
 /// # Errors
 /// See [`VerifyError`]; every refusal has a code.
 pub fn verify(bytes: &[u8], base: &Parameters) -> Result<Verified<Statement>, VerifyError> {
-    let prepared = Prepared::new(bytes, base)?;
-    let key = match prepared.contribution.statement.seal {
-        SEAL_HALO2 => {
+    let key;
+    let pending = match Prepared::new(bytes, base)?.check(base, None) {
+        // Everything that needs no key has been checked.
+        Err(VerifyError::KeyMissing { .. }) => {
+            let prepared = Prepared::new(bytes, base)?;
             let program = &prepared.contribution.program;
             let (_, size) = key::shape(program).map_err(KeyError::from)?;
-            Some(SealKey::new(program, Arc::new(key::Parameters::new(size.k)))?)
+            key = SealKey::new(program, Arc::new(key::Parameters::new(size.k)))?;
+            prepared.check(base, Some(&key))?
         }
-        _ => None,
+        checked => checked?,
     };
-    let pending = prepared.check(base, key.as_ref())?;
     let (rows, messages) = pending.generators;
     pending.finish(&Generators::derive(rows, messages))
 }
@@ -370,21 +372,24 @@ impl Prepared {
         key: Option<&'a SealKey>,
     ) -> Result<Pending<'a>, VerifyError> {
         let (layout, statement) = (&self.layout, &self.contribution.statement);
+        let k = match key {
+            Some(SealKey { key, .. }) => {
+                if key.program_digest != statement.program_digest || key.digest != statement.seal_key_digest {
+                    let (expected, found) = (hex(&key.digest), hex(&statement.seal_key_digest));
+                    return Err(VerifyError::KeyMismatch { expected, found });
+                }
+                key.size.k
+            }
+            None => key::shape(&self.contribution.program).map_err(KeyError::from)?.1.k,
+        };
+        let shape =
+            CompactShape { layout, k, dataset_rows: self.distinct.len(), membership: self.membership };
+        let proof = CompactProof::decode(&self.contribution.proof, &shape)?;
+        self.check_membership(&proof.dataset_rows, &proof.membership)?;
+        // A missing key is the dearest thing to ask for, so it comes last.
         let Some(SealKey { parameters, key }) = key else {
             return Err(VerifyError::KeyMissing { program: hex(&statement.program_digest) });
         };
-        if key.program_digest != statement.program_digest || key.digest != statement.seal_key_digest {
-            let (expected, found) = (hex(&key.digest), hex(&statement.seal_key_digest));
-            return Err(VerifyError::KeyMismatch { expected, found });
-        }
-        let shape = CompactShape {
-            layout,
-            k: key.size.k,
-            dataset_rows: self.distinct.len(),
-            membership: self.membership,
-        };
-        let proof = CompactProof::decode(&self.contribution.proof, &shape)?;
-        self.check_membership(&proof.dataset_rows, &proof.membership)?;
 
         // The circuit ran the checks; what it shows of them is bound to the commitments by the digest.
         let mut transcript =

@@ -15,7 +15,7 @@ use weightproof_circuits::field::F;
 use weightproof_circuits::poseidon::RATE;
 use weightproof_circuits::seal::halo2::plan::{Plan, Source};
 use weightproof_circuits::seal::halo2::rows::{
-    BLOCK_ROWS, CONSTRAINTS, Kind, NAMES, SPONGE_COLUMNS, SPONGE_CONSTANTS, schedule,
+    BLOCK_ROWS, CONSTRAINTS, Kind, MESSAGE, NAMES, SPONGE_COLUMNS, SPONGE_CONSTANTS, schedule,
 };
 use weightproof_circuits::seal::halo2::table::{COEFFICIENTS, Cell, CopySite, Equal, KIND, Table};
 
@@ -139,10 +139,13 @@ fn at(row: usize, change: Change) -> impl Fn(usize, usize) -> Change + Sync {
     move |block, place| if (block, place) == (BLOCK, row) { change.clone() } else { Change::default() }
 }
 
+/// What makes a table.
+type Job<'a> = Box<dyn Fn() -> Forged + Sync + Send + 'a>;
+
 /// What holds a cell of the sponge: constraints, selectors, constants, the first state, empty places of a message.
 fn sponge_attacks(case: &Instance) -> Vec<Attack> {
     let by = seven();
-    let mut jobs: Vec<(String, Omission, Box<dyn Fn() -> Forged + Sync + Send + '_>)> = Vec::new();
+    let mut jobs: Vec<(String, Omission, Job<'_>)> = Vec::new();
     // Every row that has the constraint, for the omission of it.
     for (row, kind) in schedule().iter().map(|row| row.kind).enumerate() {
         for name in constraints_of(kind) {
@@ -449,4 +452,47 @@ fn no_used_cell_is_free() {
             assert_eq!(refused, used, "column {column}, row {row}");
         }
     });
+}
+
+/// A copy that is there for one gate may be missing for another: every operand, every empty place of the rate, the first
+/// state and every public value has exactly one, which a sample of attacks would not show.
+#[test]
+fn every_cell_that_follows_another_has_its_copy() {
+    let case = tiny();
+    let plan = honest(&case, 13).plan(&case);
+    let table = Table::new(&plan);
+    let mut expected: BTreeSet<(CopySite, Cell)> = BTreeSet::new();
+    for (row, gate) in plan.gates.iter().enumerate() {
+        for place in (0..3).filter(|place| gate.operands[*place].is_some()) {
+            expected.insert((CopySite::Operand(place), operand_cell(place, row)));
+        }
+        // A place without a node is read by nothing.
+        for place in (0..3).filter(|place| gate.operands[*place].is_none()) {
+            assert_eq!(gate.linear[place], F::ZERO);
+            assert!(gate.product == F::ZERO || place == 2);
+        }
+    }
+    for (block, absorbed) in plan.blocks.iter().enumerate() {
+        for (place, _) in schedule().iter().enumerate().filter(|(_, row)| row.kind == Kind::Full) {
+            let carried = if place == 0 { absorbed.message.len() } else { 0 };
+            for slot in carried..RATE {
+                let cell = Cell { column: MESSAGE + slot, row: block * BLOCK_ROWS + place };
+                expected.insert((CopySite::EmptyMessage, cell));
+            }
+        }
+    }
+    expected.extend((0..3).map(|word| (CopySite::InitialState(word), Cell { column: word, row: 0 })));
+    let cells = table.copies.iter().filter(|copy| copy.site != CopySite::Instance);
+    let found: Vec<_> = cells.map(|copy| (copy.site, copy.cell)).collect();
+    assert_eq!(found.len(), expected.len(), "each once");
+    assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected);
+    let public: BTreeSet<usize> = table
+        .copies
+        .iter()
+        .filter_map(|copy| match copy.equals {
+            Equal::Instance(row) => Some(row),
+            Equal::Cell(_) => None,
+        })
+        .collect();
+    assert_eq!(public, (0..table.instance.len()).collect());
 }

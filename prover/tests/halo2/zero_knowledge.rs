@@ -241,7 +241,7 @@ fn two_proofs_of_one_contribution_share_nothing() {
     for (a, b) in [(&a, &b), (&a, &proofs[0]), (&proofs[0], &proofs[1])] {
         // Beside the rows that the beacon chose, which are public.
         let length = |proof: &CompactProof| {
-            proof.encode().len() - 32 * (proof.dataset_rows.len() + proof.membership.siblings.len())
+            proof.encode().len() - 32 * (proof.dataset_rows.len() + proof.membership.hashes.len())
         };
         assert_eq!(length(a), length(b), "the length depends on the shape alone");
         let (a, b) = (shown(a), shown(b));

@@ -55,20 +55,14 @@ impl Algebra for Recorder<'_> {
     }
 
     fn receive(&mut self, label: &'static str, length: usize) -> Result<Vec<Wire>, ArgumentError> {
-        let message = match &mut self.messages {
-            None => vec![F::ZERO; length],
-            Some(messages) => messages.next().cloned().unwrap_or_default(),
-        };
-        if message.len() != length {
-            return Err(ArgumentError::Shape { label, expected: length, found: message.len() });
+        let given = self.messages.as_mut().map(|messages| messages.next().map_or(&[][..], Vec::as_slice));
+        let found = given.map_or(length, <[F]>::len);
+        if found != length {
+            return Err(ArgumentError::Shape { label, expected: length, found });
         }
-        Ok(message
-            .into_iter()
-            .map(|value| {
-                let node = self.absorb(value);
-                Wire::node(&self.plan, node)
-            })
-            .collect())
+        let value = |index: usize| given.and_then(|message| message.get(index)).copied().unwrap_or(F::ZERO);
+        let nodes: Vec<Node> = (0..length).map(|index| self.absorb(value(index))).collect();
+        Ok(nodes.into_iter().map(|node| Wire::node(&self.plan, node)).collect())
     }
 
     fn receive_opening_value(&mut self) -> Result<Wire, ArgumentError> {

@@ -120,7 +120,7 @@ impl Plan {
 
     /// A message element, which the next [`Permutation::permute`] that names it absorbs.
     ///
-    /// Its place is set then: a node that is never absorbed has no cell, and [`super::table`] refuses it.
+    /// Its place is set then: a node that is never absorbed has no cell, and laying out a plan with one is a programmer's mistake.
     pub fn message(&mut self, value: F) -> Node {
         self.push(Source::Message { block: usize::MAX, slot: 0 }, value)
     }
@@ -231,8 +231,7 @@ impl Plan {
         if let Some(node) = self.memo.get(form) {
             return *node;
         }
-        // Without a check the last gate always has a result.
-        let node = self.emit(form, None).unwrap_or_default();
+        let node = self.emit(form, None).expect("a gate that decides no check has a result");
         self.memo.insert(form.clone(), node);
         node
     }

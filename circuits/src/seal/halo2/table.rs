@@ -116,8 +116,10 @@ fn home(plan: &Plan, node: Node) -> Cell {
 }
 
 impl Table {
-    /// Lays a plan out.
+    /// Lays a plan out, each of whose messages must have been absorbed.
     pub fn new(plan: &Plan) -> Self {
+        let absorbed = |source: &Source| !matches!(source, Source::Message { block: usize::MAX, .. });
+        assert!(plan.sources.iter().all(absorbed), "every message of a plan is absorbed");
         let rows = rows(plan);
         let mut table = Self {
             rows,

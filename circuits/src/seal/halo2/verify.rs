@@ -53,7 +53,6 @@ pub fn verify<'a>(
     let mut transcript = Blake2bRead::<_, EqAffine, Challenge255<EqAffine>>::init(&mut rest);
     let sum = verify_proof(parameters, &key.verifying, Pending(parameters), &[&[&instance]], &mut transcript)
         .ok()?;
-    drop(transcript);
     rest.is_empty().then_some(PendingHalo2 { sum })
 }
 
