@@ -174,7 +174,7 @@ fn false_witnesses_are_refused_by_the_seal() {
     y.swap(0, 1);
     let cheat = case.run_on(honest.statement.clone(), honest.chosen.clone(), &case.base, honest.x.clone(), y);
     let mut witness = case.witness(&cheat);
-    witness.data = case.witness(&honest).data;
+    witness.data = case.witness(&honest).data.clone();
     assert_eq!(failing_in_the_clear(&case, &witness), [Check::DatasetLink], "wrong label");
     let proof = case.seal(&witness, &cheat.statement, &cheat.chosen, 4);
     defended_by(&case, &cheat, &proof, "wrong label", E307, Without::Seal);

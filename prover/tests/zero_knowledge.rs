@@ -601,7 +601,7 @@ fn narrow_opening(
     let pending =
         weightproof_verifier::opening::verify(&mut verifying, statement, &proof).expect("rounds are right");
     let mut equation = GroupEquation::new(4, 0);
-    let commitments = Commitments { witness: &[commitment], data: &[], places: &[], value };
+    let commitments = Commitments { witness: &[commitment], data: &[], places: &[], mask: None, value };
     pending
         .add_to(&mut equation, commitments, &mut Powers::new(F::ONE))
         .expect("generators for every column");

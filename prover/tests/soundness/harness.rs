@@ -195,6 +195,8 @@ impl Cheat {
             base: &self.prover_base,
             update: &self.update,
             exponential: self.exponential.as_slice().into(),
+            // The mask is the halo2 seal's.
+            mask: Vec::new(),
         }
     }
 
@@ -202,7 +204,9 @@ impl Cheat {
     pub fn counted(mut self) -> Self {
         let mut witness = self.witness();
         witness.count_multiplicities_within();
-        self.stack = witness.stack;
+        let stack = std::mem::take(&mut witness.stack);
+        drop(witness);
+        self.stack = stack;
         self
     }
 

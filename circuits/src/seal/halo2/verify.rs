@@ -39,8 +39,8 @@ impl<'a> VerificationStrategy<'a, EqAffine> for Pending<'a> {
     }
 }
 
-/// Runs halo2's verifier up to its last equation. `None` when the proof is malformed, or its constraints do not hold at
-/// halo2's challenge.
+/// Runs halo2's verifier up to its last equation; `None` when the proof is malformed. A constraint that does not hold at
+/// halo2's challenge makes the last equation false, so only [`PendingHalo2::is_zero`] tells.
 pub fn verify<'a>(
     key: &Key,
     parameters: &'a Parameters,
