@@ -31,7 +31,7 @@ const PRODUCT_SECONDS: f64 = 1e-10;
 /// Bytes at the peak for each row of the halo2 seal's circuit: its columns on the extended domain, eight times as long.
 const CIRCUIT_BYTES: u64 = 18_000;
 /// Processor seconds for each row of the halo2 seal's circuit.
-const CIRCUIT_SECONDS: f64 = 3e-4;
+const CIRCUIT_SECONDS: f64 = 5.6e-4;
 
 /// What one contribution is expected to cost. Memory is meant to be an upper bound, time an order of magnitude.
 #[derive(Clone, Copy, Debug, PartialEq)]
