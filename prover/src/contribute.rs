@@ -315,22 +315,9 @@ impl<'a> Committed<'a> {
     ) -> Result<OpeningProof, ContributeError> {
         let layout = witness.layout;
         let Claim { point, coefficients, value, value_blinding, mask_blinding } = *claim;
-        let share = weightproof_verifier::public::share(
-            layout,
-            witness.program,
-            witness.base,
-            witness.update,
-            point,
-            coefficients,
-        );
-        let statement = OpeningStatement {
-            layout,
-            point,
-            witness_coefficient: coefficients[0],
-            data_coefficient: coefficients[1],
-            mask_coefficient: coefficients[5],
-            public_share: share - value,
-        };
+        let parameters = [witness.base, witness.update];
+        let statement =
+            OpeningStatement::new(layout, witness.program, parameters, point, coefficients, value);
         let row_weights = statement.witness_weights();
         let data_weights = statement.data_weights(&self.places, self.dataset.len());
         let data_width = 1usize << layout.data_variables;

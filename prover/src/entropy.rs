@@ -58,15 +58,20 @@ impl Entropy {
         Self::from_parts(&fresh, &[], b"test")
     }
 
-    /// The next scalar.
-    pub fn scalar(&mut self) -> F {
-        let digest = blake2b_simd::Params::new()
+    /// The next 64 bytes under a purpose's name.
+    fn block(&mut self, purpose: &[u8; 16]) -> [u8; 64] {
+        let block = blake2b_simd::Params::new()
             .hash_length(64)
             .key(&self.key)
-            .personal(b"WeightproofScal1")
+            .personal(purpose)
             .hash(&self.counter.to_le_bytes());
         self.counter += 1;
-        from_wide_bytes(digest.as_array())
+        *block.as_array()
+    }
+
+    /// The next scalar.
+    pub fn scalar(&mut self) -> F {
+        from_wide_bytes(&self.block(b"WeightproofScal1"))
     }
 
     /// The next scalars.
@@ -93,13 +98,7 @@ impl rand_core::TryRng for Entropy {
 
     fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
         for chunk in bytes.chunks_mut(64) {
-            let block = blake2b_simd::Params::new()
-                .hash_length(64)
-                .key(&self.key)
-                .personal(b"WeightproofByte1")
-                .hash(&self.counter.to_le_bytes());
-            self.counter += 1;
-            chunk.copy_from_slice(&block.as_array()[..chunk.len()]);
+            chunk.copy_from_slice(&self.block(b"WeightproofByte1")[..chunk.len()]);
         }
         Ok(())
     }

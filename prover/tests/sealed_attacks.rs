@@ -22,7 +22,7 @@ use weightproof_circuits::seal::equation::GroupEquation;
 use weightproof_circuits::seal::sigma::{
     self, Committed, MessageKind, SigmaProof, System, draw_batching, draw_challenge,
 };
-use weightproof_circuits::statement::Statement;
+use weightproof_circuits::statement::{SEAL_HALO2, Statement};
 use weightproof_circuits::transcript::Transcript;
 use weightproof_prover::argument::{ClearChannel, Witness, prove};
 use weightproof_prover::contribute::gather;
@@ -299,7 +299,8 @@ fn altered(statement: &Statement, field: &str) -> (Statement, ErrorCode) {
     let mut s = statement.clone();
     let code = match field {
         "protocol_version" => (s.protocol_version += 1, E105).1,
-        "seal" => (s.seal = 2, E105).1,
+        // The other seal's proofs are shorter.
+        "seal" => (s.seal = SEAL_HALO2, E102).1,
         "seal_key_digest" => (s.seal_key_digest[0] ^= 1, E308).1,
         "mode" => (s.mode = 2, E105).1,
         "space" => (s.space[31] ^= 1, E307).1,

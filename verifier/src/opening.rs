@@ -15,8 +15,12 @@ use weightproof_circuits::curve::Point;
 use weightproof_circuits::field::F;
 use weightproof_circuits::layout::Layout;
 use weightproof_circuits::multilinear::eq_table;
+use weightproof_circuits::parameters::Parameters;
+use weightproof_circuits::program::Program;
 use weightproof_circuits::seal::equation::GroupEquation;
 use weightproof_circuits::transcript::Transcript;
+
+use crate::public;
 
 /// The opening's messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +52,23 @@ pub struct OpeningStatement<'a> {
     pub public_share: F,
 }
 
-impl OpeningStatement<'_> {
+impl<'a> OpeningStatement<'a> {
+    /// What a claim of the argument asks to be shown: the public polynomials' share is evaluated here. `value` is `y` where
+    /// it is public, and zero where it is sealed.
+    pub fn new(
+        layout: &'a Layout,
+        program: &Program,
+        [base, update]: [&Parameters; 2],
+        point: &'a [F],
+        coefficients: &[F; 6],
+        value: F,
+    ) -> Self {
+        let [witness_coefficient, data_coefficient, .., mask_coefficient] = *coefficients;
+        let share = public::share(layout, program, base, update, point, coefficients);
+        let public_share = share - value;
+        Self { layout, point, witness_coefficient, data_coefficient, mask_coefficient, public_share }
+    }
+
     /// `r*_columns`.
     pub fn columns(&self) -> &[F] {
         &self.point[self.point.len() - self.layout.column_variables..]

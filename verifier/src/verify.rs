@@ -28,7 +28,7 @@ use weightproof_circuits::transcript::Transcript;
 use crate::contribution::{CompactProof, CompactShape, Contribution, ContributionError, Proof, ProofShape};
 use crate::keys::{Keys, SealKey};
 use crate::opening::{self, Commitments, OpeningProof, OpeningStatement, PendingOpening};
-use crate::{binding, public, threads};
+use crate::{binding, threads};
 
 /// A value that a proof vouches for. Only [`verify`] makes one.
 #[derive(Clone, Debug)]
@@ -435,16 +435,9 @@ impl Prepared {
     ) -> Result<PendingOpening<'p>, VerifyError> {
         let (layout, contribution) = (&self.layout, &self.contribution);
         let Opened { point, coefficients, value } = claim;
-        let share =
-            public::share(layout, &contribution.program, base, &contribution.update, point, coefficients);
-        let statement = OpeningStatement {
-            layout,
-            point,
-            witness_coefficient: coefficients[0],
-            data_coefficient: coefficients[1],
-            mask_coefficient: coefficients[5],
-            public_share: share - value,
-        };
+        let parameters = [base, &contribution.update];
+        let statement =
+            OpeningStatement::new(layout, &contribution.program, parameters, point, coefficients, value);
         opening::verify(transcript, statement, proof).ok_or(VerifyError::Opening)
     }
 }
