@@ -14,7 +14,7 @@ use weightproof_circuits::program::Program;
 use weightproof_circuits::seal::halo2::Exposed;
 use weightproof_circuits::seal::halo2::algebra::{Input, plan};
 use weightproof_circuits::seal::halo2::circuit::SealCircuit;
-use weightproof_circuits::seal::halo2::key::{KeyError, Parameters, shape};
+use weightproof_circuits::seal::halo2::key::{Key, KeyError, Parameters};
 use weightproof_circuits::seal::halo2::table::Table;
 use weightproof_verifier::SealKey;
 use zeroize::Zeroize;
@@ -68,12 +68,10 @@ impl SealProver {
     /// # Errors
     /// [`KeyError`].
     pub fn new(program: &Program, parameters: Arc<Parameters>) -> Result<Self, KeyError> {
-        let seal_key = SealKey::new(program, parameters)?;
-        let (table, _) = shape(program)?;
-        let verifying = seal_key.key.verifying.clone();
-        let proving = keygen_pk(&*seal_key.parameters, verifying, &SealCircuit::shape(&table))
+        let (key, table) = Key::with_table(program, &parameters)?;
+        let proving = keygen_pk(&*parameters, key.verifying.clone(), &SealCircuit::shape(&table))
             .map_err(|error| KeyError::Circuit(error.to_string()))?;
-        Ok(Self { seal_key, proving })
+        Ok(Self { seal_key: SealKey { parameters, key }, proving })
     }
 
     /// The verifying half.

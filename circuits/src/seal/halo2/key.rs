@@ -144,6 +144,14 @@ impl Key {
     /// # Errors
     /// [`KeyError`].
     pub fn new(program: &Program, parameters: &Parameters) -> Result<Self, KeyError> {
+        Self::with_table(program, parameters).map(|(key, _)| key)
+    }
+
+    /// The key with the table that it was built from, which a proving key is built from as well.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn with_table(program: &Program, parameters: &Parameters) -> Result<(Self, Table), KeyError> {
         let (table, size) = shape(program)?;
         if parameters.k() != size.k {
             return Err(KeyError::Parameters { expected: size.k, found: parameters.k() });
@@ -151,7 +159,7 @@ impl Key {
         let verifying = keygen_vk(parameters, &SealCircuit::shape(&table))
             .map_err(|error| KeyError::Circuit(error.to_string()))?;
         let digest = key_digest(&verifying, size.k);
-        Ok(Self { verifying, digest, size, program_digest: program.digest() })
+        Ok((Self { verifying, digest, size, program_digest: program.digest() }, table))
     }
 }
 
