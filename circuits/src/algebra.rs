@@ -10,7 +10,7 @@ use core::fmt;
 use ark_ff::AdditiveGroup;
 
 use crate::error::ErrorCode;
-use crate::field::{F, Scalar};
+use crate::field::{F, Scalar, Unvalued};
 use crate::transcript::Transcript;
 
 /// Names every check of the argument, so that a failing one can say which it is.
@@ -249,7 +249,8 @@ impl Algebra for Clear<'_> {
 /// Label of the message that carries the opened value.
 pub const OPENING_VALUE: &str = "opening value";
 
-/// An algebra without values: it records the length of every message, so that sizes follow from the program alone.
+/// An algebra without values, hidden or public: it records the length of every message, so that sizes follow from the
+/// program alone, and computes nothing.
 #[derive(Debug, Default)]
 pub struct Outline {
     /// Length of each message, in order.
@@ -257,7 +258,7 @@ pub struct Outline {
 }
 
 impl Algebra for Outline {
-    type Public = F;
+    type Public = Unvalued;
     type Hidden = ();
 
     fn receive(&mut self, _label: &'static str, length: usize) -> Result<Vec<()>, ArgumentError> {
@@ -268,12 +269,12 @@ impl Algebra for Outline {
         self.lengths.push(1);
         Ok(())
     }
-    fn challenge(&mut self, _label: &'static str) -> F {
-        F::ZERO
+    fn challenge(&mut self, _label: &'static str) -> Unvalued {
+        Unvalued
     }
-    fn publish(&self, _value: F) {}
+    fn publish(&self, _value: Unvalued) {}
     fn add(&self, _a: (), _b: &()) {}
-    fn scale(&self, _a: &(), _c: &F) {}
+    fn scale(&self, _a: &(), _c: &Unvalued) {}
     fn check_zero(
         &mut self,
         _check: Check,

@@ -88,6 +88,10 @@ pub fn indices(seed: &BatchSeed, rows: u64, steps: usize, batch: usize) -> Resul
         .checked_mul(batch)
         .filter(|total| *total <= MAXIMUM_EXAMPLES)
         .ok_or(BatchError::Examples { steps, batch })?;
+    if rows == 1 {
+        // There is one permutation, whatever is drawn.
+        return Ok(vec![0; total]);
+    }
     let key = seed.key();
     let mut chosen = Vec::with_capacity(total);
     for number in 0u64.. {

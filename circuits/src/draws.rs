@@ -9,11 +9,16 @@ use chacha20::ChaCha20;
 use chacha20::cipher::{KeyIvInit, StreamCipher};
 
 const BUFFER: usize = 1024;
+/// One block of the cipher: what is read first, since of a permutation of few rows no more is taken. Then always twice
+/// as much, up to the buffer.
+const BLOCK: usize = 64;
 
 /// A key stream, read as bounded draws. A stream holds 2^35 words, far above what any caller takes.
 pub(crate) struct Draws {
     cipher: ChaCha20,
     buffer: [u8; BUFFER],
+    /// Bytes of the buffer that hold the stream.
+    filled: usize,
     used: usize,
 }
 
@@ -21,13 +26,15 @@ impl Draws {
     pub(crate) fn new(key: &[u8; 32], number: u64) -> Self {
         let mut nonce = [0u8; 12];
         nonce[..8].copy_from_slice(&number.to_le_bytes());
-        Self { cipher: ChaCha20::new(&(*key).into(), &nonce.into()), buffer: [0; BUFFER], used: BUFFER }
+        Self { cipher: ChaCha20::new(&(*key).into(), &nonce.into()), buffer: [0; BUFFER], filled: 0, used: 0 }
     }
 
     fn word(&mut self) -> u64 {
-        if self.used == BUFFER {
-            self.buffer.fill(0);
-            self.cipher.apply_keystream(&mut self.buffer);
+        if self.used == self.filled {
+            self.filled = (2 * self.filled).clamp(BLOCK, BUFFER);
+            let buffer = &mut self.buffer[..self.filled];
+            buffer.fill(0);
+            self.cipher.apply_keystream(buffer);
             self.used = 0;
         }
         let mut word = [0u8; 8];

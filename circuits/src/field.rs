@@ -4,6 +4,8 @@ use core::ops::{Add, Mul, Neg, Sub};
 
 use ark_ff::{AdditiveGroup, BigInteger, Field, PrimeField};
 
+use crate::multilinear;
+
 /// The scalar field of Vesta (the base field of Pallas).
 pub type F = ark_vesta::Fr;
 
@@ -29,11 +31,71 @@ pub trait Scalar:
     fn one() -> Self {
         Self::constant(F::ONE)
     }
+
+    /// [`multilinear::extend_integers`], by whatever way suits the type.
+    fn extend_integers(values: &[i64], point: &[Self]) -> Self {
+        multilinear::extend_integers(values, point)
+    }
+
+    /// [`multilinear::extend_diagonals`], by whatever way suits the type.
+    fn extend_diagonals(diagonals: &[i64], row: &[Self], column: &[Self]) -> Self {
+        multilinear::extend_diagonals(diagonals, row, column)
+    }
 }
 
 impl Scalar for F {
     fn constant(value: F) -> Self {
         value
+    }
+
+    fn extend_diagonals(diagonals: &[i64], row: &[Self], column: &[Self]) -> Self {
+        multilinear::fold_diagonals(diagonals, row, column)
+    }
+}
+
+/// A scalar without a value, for runs that only ask what is computed and sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unvalued;
+
+impl Add for Unvalued {
+    type Output = Self;
+    fn add(self, _other: Self) -> Self {
+        Self
+    }
+}
+
+impl Sub for Unvalued {
+    type Output = Self;
+    fn sub(self, _other: Self) -> Self {
+        Self
+    }
+}
+
+impl Mul for Unvalued {
+    type Output = Self;
+    fn mul(self, _other: Self) -> Self {
+        Self
+    }
+}
+
+impl Neg for Unvalued {
+    type Output = Self;
+    fn neg(self) -> Self {
+        Self
+    }
+}
+
+impl Scalar for Unvalued {
+    fn constant(_value: F) -> Self {
+        Self
+    }
+
+    fn extend_integers(_values: &[i64], _point: &[Self]) -> Self {
+        Self
+    }
+
+    fn extend_diagonals(_diagonals: &[i64], _row: &[Self], _column: &[Self]) -> Self {
+        Self
     }
 }
 

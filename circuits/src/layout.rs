@@ -227,12 +227,21 @@ impl Layout {
         // ρ < 2T ≤ 2·C·2^15.
         let division_limbs = limb_bits(16 + log2_ceil(classes) as u32);
 
-        let mut declared: Vec<(Tensor, Leaf, usize)> = Vec::new();
-        declared.push((Tensor::Input, Leaf::Single(Table::Signed16), 0));
+        // A few bytes of program name hundreds of blocks: room for all is made once, with that for tables among them.
+        let most = 20 + depth * (3 + 2 * remainder_limbs.len()) + 2 * division_limbs.len();
+        let mut blocks: Vec<Block> = Vec::with_capacity(most);
+        let rows = step_variables + example_variables;
+        // Until they are sorted, offsets are places in the order of declaration.
+        let mut declare = |tensor, leaf, layer: usize| {
+            let (unit_variables, units) = (unit_variables[layer], widths[layer]);
+            let (variables, offset) = (rows + unit_variables, blocks.len());
+            blocks.push(Block { tensor, leaf, variables, unit_variables, units, offset });
+        };
+        declare(Tensor::Input, Leaf::Single(Table::Signed16), 0);
         let softmax = program.loss() == Loss::SoftmaxCrossEntropy;
         let relu = program.activation() == Activation::Relu;
         let label_table = if softmax { Table::Bits(1) } else { Table::Signed16 };
-        declared.push((Tensor::Label, Leaf::Single(label_table), depth));
+        declare(Tensor::Label, Leaf::Single(label_table), depth);
         for layer in 1..=depth {
             let hidden = layer < depth;
             let q = if hidden && relu {
@@ -240,52 +249,32 @@ impl Layout {
             } else {
                 Leaf::Single(Table::Signed16)
             };
-            declared.push((Tensor::PreActivation(layer), q, layer));
+            declare(Tensor::PreActivation(layer), q, layer);
             for (limb, bits) in remainder_limbs.iter().enumerate() {
-                declared.push((
-                    Tensor::ForwardRemainder(layer, limb),
-                    Leaf::Single(Table::Bits(*bits)),
-                    layer,
-                ));
+                declare(Tensor::ForwardRemainder(layer, limb), Leaf::Single(Table::Bits(*bits)), layer);
             }
             if hidden {
                 if relu {
-                    declared.push((Tensor::Sign(layer), Leaf::Single(Table::Bits(1)), layer));
+                    declare(Tensor::Sign(layer), Leaf::Single(Table::Bits(1)), layer);
                 }
-                declared.push((Tensor::BackSum(layer), Leaf::Single(Table::Signed16), layer));
+                declare(Tensor::BackSum(layer), Leaf::Single(Table::Signed16), layer);
                 for (limb, bits) in remainder_limbs.iter().enumerate() {
-                    declared.push((
-                        Tensor::BackwardRemainder(layer, limb),
-                        Leaf::Single(Table::Bits(*bits)),
-                        layer,
-                    ));
+                    declare(Tensor::BackwardRemainder(layer, limb), Leaf::Single(Table::Bits(*bits)), layer);
                 }
             }
         }
         if softmax {
-            declared.push((Tensor::Hot, Leaf::Single(Table::Bits(1)), depth));
-            declared.push((Tensor::Distance, Leaf::Pair(Table::Exponential, Tensor::Exponential), depth));
-            declared.push((Tensor::Exponential, Leaf::Neutral, depth));
-            declared.push((Tensor::Probability, Leaf::Single(Table::Signed16), depth));
+            declare(Tensor::Hot, Leaf::Single(Table::Bits(1)), depth);
+            declare(Tensor::Distance, Leaf::Pair(Table::Exponential, Tensor::Exponential), depth);
+            declare(Tensor::Exponential, Leaf::Neutral, depth);
+            declare(Tensor::Probability, Leaf::Single(Table::Signed16), depth);
             for (limb, bits) in division_limbs.iter().enumerate() {
-                declared.push((Tensor::DivisionRemainder(limb), Leaf::Single(Table::Bits(*bits)), depth));
+                declare(Tensor::DivisionRemainder(limb), Leaf::Single(Table::Bits(*bits)), depth);
             }
             for (limb, bits) in division_limbs.iter().enumerate() {
-                declared.push((Tensor::DivisionComplement(limb), Leaf::Single(Table::Bits(*bits)), depth));
+                declare(Tensor::DivisionComplement(limb), Leaf::Single(Table::Bits(*bits)), depth);
             }
         }
-        let rows = step_variables + example_variables;
-        let mut blocks: Vec<Block> = declared
-            .into_iter()
-            .map(|(tensor, leaf, layer)| Block {
-                tensor,
-                leaf,
-                variables: rows + unit_variables[layer],
-                unit_variables: unit_variables[layer],
-                units: widths[layer],
-                offset: 0,
-            })
-            .collect();
         if softmax {
             blocks.push(Block {
                 tensor: Tensor::Maximum,
@@ -293,28 +282,28 @@ impl Layout {
                 variables: rows,
                 unit_variables: 0,
                 units: 1,
-                offset: 0,
+                offset: blocks.len(),
             });
         }
-        let mut tables: Vec<Table> = blocks
-            .iter()
-            .filter_map(|b| match b.leaf {
-                Leaf::Single(table) | Leaf::Pair(table, _) => Some(table),
-                Leaf::Neutral | Leaf::Table(_) => None,
-            })
-            .chain([Table::Zero])
-            .collect();
-        tables.sort_by_key(|t| t.identifier());
-        tables.dedup();
-        blocks.extend(tables.iter().map(|table| Block {
-            tensor: Tensor::Multiplicity(*table),
-            leaf: Leaf::Table(*table),
-            variables: table.variables(),
-            unit_variables: table.variables(),
-            units: 1 << table.variables(),
-            offset: 0,
-        }));
-        blocks.sort_by_key(|b| core::cmp::Reverse(b.variables));
+        let mut tables: Vec<Table> = vec![Table::Zero];
+        for block in &blocks {
+            match block.leaf {
+                Leaf::Single(table) | Leaf::Pair(table, _) if !tables.contains(&table) => tables.push(table),
+                _ => {}
+            }
+        }
+        tables.sort_unstable_by_key(|t| t.identifier());
+        for table in &tables {
+            blocks.push(Block {
+                tensor: Tensor::Multiplicity(*table),
+                leaf: Leaf::Table(*table),
+                variables: table.variables(),
+                unit_variables: table.variables(),
+                units: 1 << table.variables(),
+                offset: blocks.len(),
+            });
+        }
+        blocks.sort_unstable_by_key(|b| (core::cmp::Reverse(b.variables), b.offset));
         let mut offset = 0usize;
         for block in &mut blocks {
             block.offset = offset;
@@ -327,7 +316,7 @@ impl Layout {
         let variables = log2_ceil(offset).max(data_variables);
         let column_variables = data_variables.max((variables + 3).div_ceil(2));
 
-        let mut parameters = Vec::new();
+        let mut parameters = Vec::with_capacity(2 * depth);
         for layer in 1..=depth {
             for is_bias in [false, true] {
                 parameters.push(ParameterBlock {

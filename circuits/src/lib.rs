@@ -23,6 +23,7 @@ pub mod parameters;
 pub mod pasta;
 pub mod poseidon;
 pub mod program;
+mod rates;
 pub mod seal;
 pub mod soundness;
 pub mod statement;

@@ -193,6 +193,25 @@ pub fn proof_length(leaves: u64, positions: &[u64]) -> Result<usize, MerkleError
     Ok(length)
 }
 
+/// The most hashes that a proof for `opened` distinct positions can hold, wherever they lie.
+///
+/// With `V` inner nodes above the positions, `opened − 1` of them have both children above or at a position, and each other
+/// one leaves one child to the proof. At distance `i` from the root there are at most `2^i` nodes and at most one for each
+/// position.
+pub fn longest_proof(leaves: u64, opened: u64) -> u64 {
+    if opened == 0 || opened >= leaves {
+        return 0;
+    }
+    let height = u64::BITS - (leaves - 1).leading_zeros();
+    // Below the level that has room for all positions, every level adds one hash a position.
+    let full = u64::BITS - (opened - 1).leading_zeros();
+    let above = (1u128 << full.min(height)) - 1;
+    let below = u128::from(opened) * u128::from(height.saturating_sub(full));
+    let most = (above + below).saturating_sub(u128::from(opened - 1));
+    // Every hash stands for a leaf at least.
+    u64::try_from(most).unwrap_or(u64::MAX).min(leaves - opened)
+}
+
 /// Checks that the tree of `leaves` leaves with this root has these bytes at these strictly ascending positions.
 ///
 /// # Errors
@@ -361,6 +380,8 @@ mod tests {
                 let opened = opened(&leaves, &positions);
                 assert_eq!(verify(&root, count, &opened, &proof), Ok(()));
 
+                assert!(proof.hashes.len() as u64 <= longest_proof(count, positions.len() as u64));
+
                 // A hash changed, spare or missing.
                 for index in 0..proof.hashes.len() {
                     let mut changed = proof.clone();
@@ -463,6 +484,19 @@ mod tests {
         let joined = [leaf_hash(&leaves[0]), leaf_hash(&leaves[1])].concat();
         let forged = verify(&tree.root(), 1, &[(0, &joined)], &MultiProof::default());
         assert_eq!(forged, Err(MerkleError::Root));
+    }
+
+    #[test]
+    fn the_longest_proof_is_one_for_positions_far_apart() {
+        for height in 0..9u32 {
+            for power in 0..=height {
+                let apart: Vec<u64> = (0..1 << power).map(|place: u64| place << (height - power)).collect();
+                let length = proof_length(1 << height, &apart).unwrap() as u64;
+                assert_eq!(length, longest_proof(1 << height, 1 << power));
+            }
+        }
+        assert_eq!((longest_proof(u64::MAX, 1), longest_proof(1, 1), longest_proof(5, 0)), (64, 0, 0));
+        assert_eq!(longest_proof(1 << 32, 1 << 20), 12 << 20);
     }
 
     #[test]

@@ -42,6 +42,7 @@ use crate::batches::MAXIMUM_EXAMPLES;
 use crate::decimal::Decimal;
 use crate::encoding::{DecodeError, Reader, Writer, tagged_hash};
 use crate::error::ErrorCode;
+use crate::rates::Rates;
 
 /// Allowed number of widths, inputs and outputs included.
 pub const WIDTH_COUNT: RangeInclusive<usize> = 2..=64;
@@ -126,10 +127,22 @@ impl Loss {
 /// The linear optimizer as public integers (specs/protocol/program.md).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Coefficients {
-    /// `(K+1) × K`: `W⁽ᵏ⁾ = W⁰ − Σ_{j<k} step[k][j]·G_j`; entries with `j ≥ k` are zero.
-    pub step: Vec<Vec<i64>>,
+    /// `⌊v(n) + 1/2⌋` for `n = 1 … K`, at `n − 1`. `C[k][j]` depends on `k − j` alone, so these are all of its entries.
+    pub rates: Vec<i64>,
     /// `K`: `U = −Σ_j out[j]·G_j`.
     pub out: Vec<i64>,
+}
+
+impl Coefficients {
+    /// `C[k][j]`: `W⁽ᵏ⁾ = W⁰ − Σ_{j<k} C[k][j]·G_j`; zero for `j ≥ k`.
+    pub fn step(&self, k: usize, j: usize) -> i64 {
+        k.checked_sub(j).and_then(|n| n.checked_sub(1)).and_then(|n| self.rates.get(n)).copied().unwrap_or(0)
+    }
+
+    /// `C[k][0], …, C[k][k−1]`: what row `k ≤ K` holds before its zeros.
+    pub fn row(&self, k: usize) -> impl DoubleEndedIterator<Item = i64> + Clone + '_ {
+        self.rates.iter().take(k).rev().copied()
+    }
 }
 
 /// The values of a program before validation.
@@ -567,10 +580,9 @@ impl Program {
             let grid = BigInt::from(coefficient.unwrap_or_default()) * BigInt::from(self.batch);
             dyadic(grid, -self.coefficient_shift())
         };
-        let entry = |row: usize| self.coefficients.step.get(row).and_then(|row| row.first().copied());
         EffectiveRates {
-            first: shown(entry(1)),
-            last: shown(entry(self.steps)),
+            first: shown(self.coefficients.rates.first().copied()),
+            last: shown(self.coefficients.rates.last().copied()),
             out_first: shown(self.coefficients.out.first().copied()),
             out_last: shown(self.coefficients.out.last().copied()),
         }
@@ -623,90 +635,6 @@ fn decimal(reader: &mut Reader<'_>, what: &'static str) -> Result<Decimal, Decod
 /// `a to b`.
 fn shown<T: fmt::Display>(range: &RangeInclusive<T>) -> String {
     format!("{} to {}", range.start(), range.end())
-}
-
-/// The optimizer's rates as exact fractions, independent of `weight_bits`.
-struct Rates {
-    /// `η`.
-    rate: (BigInt, BigInt),
-    /// `μ`.
-    momentum: (BigInt, BigInt),
-    weight: (BigInt, BigInt),
-    batch: usize,
-    steps: usize,
-    /// `fa + fe`.
-    lost_bits: u32,
-}
-
-impl Rates {
-    fn new(spec: &ProgramSpec) -> Self {
-        Self {
-            rate: spec.learning_rate.fraction(),
-            momentum: spec.momentum.fraction(),
-            weight: spec.weight.fraction(),
-            batch: spec.batch,
-            steps: spec.steps,
-            lost_bits: spec.activation_bits + spec.error_bits,
-        }
-    }
-
-    /// `v(n)` on the grid of `weight_bits` for `n = 1..=K`, as numerators and denominators. They never shrink.
-    ///
-    /// With `v(1) = c/d` and `μ = m/q`, `v(n+1) = v(1) + μ·v(n)`. They are made one at a time: with a long momentum and
-    /// thousands of steps all of them together would fill memory.
-    fn on_grid(&self, weight_bits: u32) -> impl Iterator<Item = (BigInt, BigInt)> + '_ {
-        let mut power = &self.rate.0 << weight_bits.saturating_sub(self.lost_bits);
-        let divisor = (&self.rate.1 * self.batch) << self.lost_bits.saturating_sub(weight_bits);
-        let (momentum, momentum_denominator) = &self.momentum;
-        // v(n) = numerator / denominator with denominator = d·q^(n−1), and power = c·q^(n−1).
-        let first = (power.clone(), divisor);
-        std::iter::successors(Some(first), move |(numerator, denominator)| {
-            power *= momentum_denominator;
-            Some((&power + numerator * momentum, denominator * momentum_denominator))
-        })
-        .take(self.steps)
-    }
-
-    /// Whether each coefficient is exact or large enough on the grid of `weight_bits`. More bits suit whatever fewer
-    /// bits suit.
-    fn suit(&self, weight_bits: u32) -> bool {
-        let (weight, weight_denominator) = &self.weight;
-        let zero = BigInt::from(0u32);
-        let large = |numerator: &BigInt, denominator: &BigInt| numerator >= &(denominator * LEAST_GRID_UNITS);
-        self.on_grid(weight_bits).all(|(numerator, denominator)| {
-            let published = (&numerator * weight, &denominator * weight_denominator);
-            // A published rate is never above its step rate, so a large one settles both.
-            large(&published.0, &published.1)
-                || (&numerator % &denominator == zero && &published.0 % &published.1 == zero)
-        })
-    }
-
-    /// The integers, or nothing when one reaches `2^COEFFICIENT_BITS`.
-    fn coefficients(&self, weight_bits: u32) -> Option<Coefficients> {
-        let (weight, weight_denominator) = &self.weight;
-        let small = |value: BigInt| i64::try_from(value).ok().filter(|value| *value < 1 << COEFFICIENT_BITS);
-        let rates: Vec<i64> = self
-            .on_grid(weight_bits)
-            .map(|(numerator, denominator)| small(half_up(&numerator, &denominator)))
-            .collect::<Option<_>>()?;
-        let steps = rates.len();
-        let row = |k: usize| {
-            let mut row: Vec<i64> = rates.iter().take(k).rev().copied().collect();
-            row.resize(steps, 0);
-            row
-        };
-        let out = rates
-            .iter()
-            .rev()
-            .map(|&rate| small(half_up(&(BigInt::from(rate) * weight), weight_denominator)))
-            .collect::<Option<_>>()?;
-        Some(Coefficients { step: (0..=steps).map(row).collect(), out })
-    }
-}
-
-/// `⌊n/d + 1/2⌋` for `n ≥ 0`, `d > 0`.
-fn half_up(numerator: &BigInt, denominator: &BigInt) -> BigInt {
-    ((numerator << 1u32) + denominator) / (denominator << 1u32)
 }
 
 /// Problems as they are found.
@@ -1054,10 +982,12 @@ mod tests {
         assert_eq!(program.parameter_count(), 1_058);
         // η/B·2^(fw−fa−fe) = 2^-3·2^-5·2^8 = 1.
         assert_eq!(program.coefficients().out, vec![1; 16]);
-        assert_eq!(program.coefficients().step.len(), 17);
-        for (k, row) in program.coefficients().step.iter().enumerate() {
+        assert_eq!(program.coefficients().rates, vec![1; 16]);
+        for k in 0..=16 {
+            let row: Vec<i64> = (0..16).map(|j| program.coefficients().step(k, j)).collect();
             let expected: Vec<i64> = (0..16).map(|j| i64::from(j < k)).collect();
-            assert_eq!(*row, expected);
+            assert_eq!(row, expected);
+            assert!(program.coefficients().row(k).eq(expected[..k].iter().copied()));
         }
         let rates = program.effective_rates();
         assert_eq!((rates.first.as_str(), rates.last.as_str()), ("0.125", "0.125"));
@@ -1238,15 +1168,15 @@ mod tests {
                     let up = program.coefficient_shift().unsigned_abs();
                     let numerator = (&moved * BigInt::from(125)) << up;
                     let denominator = &scale * BigInt::from(32_000);
-                    let rounded = half_up(&numerator, &denominator);
-                    assert_eq!(BigInt::from(program.coefficients().step[k][j]), rounded, "{text} {k} {j}");
+                    let rounded = crate::rates::half_up(&numerator, &denominator);
+                    assert_eq!(BigInt::from(program.coefficients().step(k, j)), rounded, "{text} {k} {j}");
                     velocity = &velocity * &momentum / &q;
                     if k == j {
                         velocity += &scale;
                     }
                     moved += &velocity;
                 }
-                let last = program.coefficients().step[steps][j];
+                let last = program.coefficients().step(steps, j);
                 assert_eq!(program.coefficients().out[j], (last * 3 + 2) / 4, "half up of {last}·0.75");
             }
         }
@@ -1261,8 +1191,9 @@ mod tests {
         let program = Program::validate(changed).unwrap();
         // 1, 1 + 1/2, 1 + 1/2 + 1/4 of the rate: two more bits make all of them exact.
         assert_eq!(program.weight_bits(), 28);
-        assert_eq!(program.coefficients().step[3], [7, 6, 4]);
-        assert_eq!(program.coefficients().step[2], [6, 4, 0]);
+        assert_eq!(program.coefficients().rates, [4, 6, 7]);
+        assert!(program.coefficients().row(3).eq([7, 6, 4]));
+        assert!((0..3).map(|j| program.coefficients().step(2, j)).eq([6, 4, 0]));
         let rates = program.effective_rates();
         assert_eq!((rates.first.as_str(), rates.last.as_str()), ("0.125", "0.21875"));
     }
@@ -1362,7 +1293,7 @@ mod tests {
                 };
                 for j in 0..steps {
                     let value = exact(steps - j);
-                    let found = program.coefficients().step[steps][j] as f64;
+                    let found = program.coefficients().step(steps, j) as f64;
                     prop_assert!((found - value).abs() <= value / 63.9, "{} {}", found, value);
                     let published = value * weight as f64 / 100.0;
                     let found = program.coefficients().out[j] as f64;

@@ -142,6 +142,9 @@ impl Unsupported {
 }
 
 impl Statement {
+    /// Bytes of the longest encoding of a supported statement; a test compares it with one.
+    pub const LONGEST: usize = 2 + 2 + 3 * 8 + 8 * 32 + 1 + MAXIMUM_PAYOUT;
+
     /// The canonical encoding.
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new();
@@ -342,6 +345,7 @@ mod tests {
         let mut long = statement();
         long.payout = vec![1; MAXIMUM_PAYOUT];
         assert_eq!(Statement::decode(&long.encode()), Ok(long.clone()));
+        assert_eq!(long.encode().len(), Statement::LONGEST);
         long.payout.push(1);
         let error = Statement::decode(&long.encode()).unwrap_err();
         assert_eq!((error.code, error.what), (ErrorCode::E103, "payout"));

@@ -148,7 +148,7 @@ pub struct Made {
 const CACHED_GENERATORS: &str = "generators-v1";
 
 /// At least `rows` row and `messages` message generators, from the cache or derived and then cached.
-fn generators(rows: usize, messages: usize, bars: &Bars) -> Arc<Generators> {
+pub(crate) fn shared_generators(rows: usize, messages: usize, bars: &Bars) -> Arc<Generators> {
     bars.begin("generators", 0);
     let cache = Cache::new(locations::cache());
     let cached = cache.load(CACHED_GENERATORS).and_then(|bytes| generators::from_bytes(&bytes));
@@ -187,6 +187,16 @@ fn seal_parameters_of(program: &Program, bars: &Bars) -> Result<Arc<key::Paramet
     Ok(Arc::new(parameters_of_size(size.k, bars)))
 }
 
+/// The verifying key of a program under the halo2 seal.
+///
+/// # Errors
+/// [`Failure::Program`] when the program is too large for it.
+pub(crate) fn seal_key(program: &Program, bars: &Bars) -> Result<SealKey, Failure> {
+    let refused = |error: KeyError| Failure::Program(error.to_string());
+    let parameters = seal_parameters_of(program, bars).map_err(refused)?;
+    SealKey::new(program, parameters).map_err(refused)
+}
+
 /// The prover with its generators, and with its keys under the halo2 seal.
 pub struct Proving {
     generators: Arc<Generators>,
@@ -204,7 +214,7 @@ impl Proving {
         let layout = Layout::new(program);
         // The mask is one more value of one message.
         let (rows, messages) = generator_counts(&layout.clone().masked(), program);
-        let generators = generators(rows, messages, bars);
+        let generators = shared_generators(rows, messages, bars);
         let seal = match seal {
             SealName::Sigma => None,
             SealName::Halo2 => {
@@ -392,7 +402,7 @@ impl<'a> Verifying<'a> {
     fn derive(&mut self, bytes: &[u8], error: &VerifyError) -> Option<Result<(), VerifyError>> {
         match error {
             VerifyError::Generators { expected_rows, expected_messages, .. } => {
-                self.generators = generators(*expected_rows, *expected_messages, self.bars);
+                self.generators = shared_generators(*expected_rows, *expected_messages, self.bars);
                 Some(Ok(()))
             }
             VerifyError::KeyMissing { .. } => {

@@ -3,18 +3,21 @@
 //! `"WPF1" ‖ program ‖ update ‖ statement ‖ proof`, the first three as byte strings (varint length, then the bytes), the
 //! proof to the end. The proof's lists carry no lengths where the program fixes them.
 
+use std::ops::RangeInclusive;
+
 use weightproof_circuits::argument::outline;
+use weightproof_circuits::batches::MAXIMUM_ROWS;
 use weightproof_circuits::curve::{Point, point_from_bytes, point_to_bytes};
 use weightproof_circuits::encoding::{DecodeError, Reader, Writer};
 use weightproof_circuits::error::ErrorCode;
 use weightproof_circuits::field::{F, from_bytes, to_bytes};
 use weightproof_circuits::layout::Layout;
-use weightproof_circuits::merkle::MultiProof;
+use weightproof_circuits::merkle::{self, MultiProof};
 use weightproof_circuits::parameters::Parameters;
 use weightproof_circuits::program::{Program, ProgramDecodeError};
 use weightproof_circuits::seal::halo2::{Exposed, key};
 use weightproof_circuits::seal::sigma::SigmaProof;
-use weightproof_circuits::statement::Statement;
+use weightproof_circuits::statement::{SEAL_HALO2, Statement};
 
 use crate::opening::OpeningProof;
 use crate::threads;
@@ -137,6 +140,39 @@ impl ContributionError {
     }
 }
 
+/// The most bytes of a valid contribution of a program under a seal, whatever was trained on out of `dataset_rows` rows:
+/// what is longer can be refused before it is read. An unknown seal is taken for the sigma seal.
+pub fn longest_contribution(program: &Program, dataset_rows: u64, seal: u8) -> u64 {
+    let layout = Layout::new(program);
+    let proof = match seal {
+        SEAL_HALO2 => *CompactShape::lengths(&layout, dataset_rows).end(),
+        _ => {
+            let messages = outline(&layout, program).unwrap_or_default();
+            *ProofShape::lengths(&layout, &messages, dataset_rows).end()
+        }
+    };
+    // A width byte before each tensor of the update, weights and biases.
+    let update = 8 * program.parameter_count() as u64 + 2 * program.depth() as u64;
+    let byte_string = |length: u64| {
+        let mut prefix = Writer::new();
+        prefix.varint(length);
+        prefix.len() as u64 + length
+    };
+    let parts = [program.encode().len() as u64, update, Statement::LONGEST as u64];
+    MAGIC.len() as u64 + parts.into_iter().map(byte_string).sum::<u64>() + proof as u64
+}
+
+/// Distinct rows that a contribution opens out of `rows`, and the most hashes that show them to be in the dataset.
+///
+/// The examples are permutations of the rows one after the other, so no row comes twice before all have come once.
+fn chosen_rows(layout: &Layout, rows: u64) -> (usize, usize) {
+    let rows = rows.clamp(1, MAXIMUM_ROWS);
+    // Both factors are bounded by the program, and their product by 2^20.
+    let distinct = rows.min((layout.steps * layout.batch) as u64);
+    let hashes = merkle::longest_proof(rows, distinct);
+    (distinct as usize, usize::try_from(hashes).unwrap_or(usize::MAX))
+}
+
 /// Counts that a proof's encoding follows.
 #[derive(Clone, Debug)]
 pub struct ProofShape {
@@ -155,13 +191,28 @@ pub struct ProofShape {
 impl ProofShape {
     /// The shape for a program and the rows that the beacon chose.
     pub fn new(layout: &Layout, program: &Program, dataset_rows: usize, membership: usize) -> Self {
-        Self {
-            witness_rows: 1 << layout.matrix_row_variables(),
-            dataset_rows,
-            membership,
-            messages: outline(layout, program).unwrap_or_default(),
-            rounds: layout.column_variables,
-        }
+        let messages = outline(layout, program).unwrap_or_default();
+        Self::with_messages(layout, messages, dataset_rows, membership)
+    }
+
+    /// The shape for messages of these lengths, which are the program's [`outline`].
+    pub fn with_messages(
+        layout: &Layout,
+        messages: Vec<usize>,
+        dataset_rows: usize,
+        membership: usize,
+    ) -> Self {
+        let (witness_rows, rounds) = (1 << layout.matrix_row_variables(), layout.column_variables);
+        Self { witness_rows, dataset_rows, membership, messages, rounds }
+    }
+
+    /// The fewest and the most bytes of a proof with these messages, whichever rows are chosen out of `rows`.
+    pub fn lengths(layout: &Layout, messages: &[usize], rows: u64) -> RangeInclusive<usize> {
+        let (distinct, hashes) = chosen_rows(layout, rows);
+        let mut shape = Self::with_messages(layout, messages.to_vec(), distinct, 0);
+        let least = shape.bytes();
+        shape.membership = hashes;
+        least..=shape.bytes()
     }
 
     /// Bytes of a proof.
@@ -203,17 +254,25 @@ fn read_opening(reader: &mut Reader<'_>, rounds: usize) -> Result<OpeningProof, 
 
 /// A reader of `bytes`, whose length is checked before anything is decoded or allocated.
 fn sized_reader(bytes: &[u8], expected: usize) -> Result<Reader<'_>, DecodeError> {
-    let reader = Reader::new(bytes);
-    if bytes.len() != expected {
-        let code = if bytes.len() > expected { ErrorCode::E102 } else { ErrorCode::E106 };
-        return Err(reader.error(
-            code,
-            "proof",
-            format!("{expected} bytes for this program"),
-            bytes.len().to_string(),
-        ));
-    }
-    Ok(reader)
+    check_length(bytes, &(expected..=expected))?;
+    Ok(Reader::new(bytes))
+}
+
+/// Refuses a proof of another length.
+pub(crate) fn check_length(bytes: &[u8], lengths: &RangeInclusive<usize>) -> Result<(), DecodeError> {
+    let (least, most) = (lengths.start(), lengths.end());
+    let code = match bytes.len() {
+        found if found > *most => ErrorCode::E102,
+        found if found < *least => ErrorCode::E106,
+        _ => return Ok(()),
+    };
+    let expected = match (*least, *most) {
+        (least, most) if least == most => least.to_string(),
+        (least, usize::MAX) => format!("at least {least}"),
+        (least, most) => format!("{least} to {most}"),
+    };
+    let expected = format!("{expected} bytes for this program");
+    Err(Reader::new(bytes).error(code, "proof", expected, bytes.len().to_string()))
 }
 
 impl Proof {
@@ -260,7 +319,7 @@ impl Proof {
 }
 
 /// Counts that the encoding of a proof under the halo2 seal follows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct CompactShape<'a> {
     /// Shapes.
     pub layout: &'a Layout,
@@ -272,7 +331,15 @@ pub struct CompactShape<'a> {
     pub membership: usize,
 }
 
-impl CompactShape<'_> {
+impl<'a> CompactShape<'a> {
+    /// The fewest and the most bytes of a proof, whichever rows are chosen out of `rows` and whatever the circuit's size.
+    pub fn lengths(layout: &'a Layout, rows: u64) -> RangeInclusive<usize> {
+        let (distinct, hashes) = chosen_rows(layout, rows);
+        let least = Self { layout, k: key::MINIMUM_K, dataset_rows: distinct, membership: 0 };
+        let most = Self { k: key::MAXIMUM_K, membership: hashes, ..least };
+        least.bytes()..=most.bytes()
+    }
+
     fn witness_rows(&self) -> usize {
         1 << self.layout.matrix_row_variables()
     }

@@ -17,7 +17,7 @@ pub mod public;
 mod threads;
 mod verify;
 
-pub use contribution::{CompactProof, Contribution, Proof};
+pub use contribution::{CompactProof, Contribution, Proof, longest_contribution};
 pub use keys::{Keys, SealKey};
 pub use verify::{Verified, VerifyError, verify, verify_batch, verify_with};
 

@@ -8,7 +8,7 @@ use sha2::Digest;
 use weightproof_circuits::algebra::{ArgumentError, Powers};
 use weightproof_circuits::argument::{self, OpeningClaim};
 use weightproof_circuits::batches::{BatchError, MAXIMUM_ROWS, indices};
-use weightproof_circuits::curve::{Generators, POINT_BYTES, Point, point_to_bytes};
+use weightproof_circuits::curve::{Generators, Point, point_to_bytes};
 use weightproof_circuits::encoding::{DecodeError, tagged_hash};
 use weightproof_circuits::error::ErrorCode;
 use weightproof_circuits::field::{F, to_bytes};
@@ -25,7 +25,9 @@ use weightproof_circuits::seal::sigma::{self, Committed};
 use weightproof_circuits::statement::{SEAL_HALO2, Statement, Unsupported};
 use weightproof_circuits::transcript::Transcript;
 
-use crate::contribution::{CompactProof, CompactShape, Contribution, ContributionError, Proof, ProofShape};
+use crate::contribution::{
+    CompactProof, CompactShape, Contribution, ContributionError, Proof, ProofShape, check_length,
+};
 use crate::keys::{Keys, SealKey};
 use crate::opening::{self, Commitments, OpeningProof, OpeningStatement, PendingOpening};
 use crate::{binding, threads};
@@ -272,6 +274,8 @@ fn batch_holds<'p, 'a: 'p>(
 struct Prepared {
     contribution: Contribution,
     layout: Layout,
+    /// Lengths of the sealed messages; none under the halo2 seal.
+    messages: Vec<usize>,
     distinct: Vec<u64>,
     places: Vec<usize>,
     membership: usize,
@@ -285,6 +289,15 @@ impl Prepared {
         if program.digest() != statement.program_digest {
             return Err(VerifyError::Mismatch { field: "program" });
         }
+
+        // What a proof of this program can measure comes before everything that costs time: a few hundred bytes may name
+        // a program of 2^20 examples.
+        let mut layout = Layout::new(program);
+        if statement.seal == SEAL_HALO2 {
+            layout = layout.masked();
+        }
+        let messages = check_proof_length(&layout, program, statement, proof)?;
+
         let (base_digest, update_digest) = threads::join(|| base.digest(program), || update.digest(program));
         if update_digest? != statement.update_digest {
             return Err(VerifyError::Mismatch { field: "update" });
@@ -298,17 +311,12 @@ impl Prepared {
         }
 
         // The shape of the proof follows from the program, the seal and the rows that the beacon chose.
-        let mut layout = Layout::new(program);
-        if statement.seal == SEAL_HALO2 {
-            layout = layout.masked();
-        }
-        check_least_length(&layout, statement.dataset_rows, proof.len())?;
         let chosen =
             indices(&statement.batch_seed(), statement.dataset_rows, program.steps(), program.batch())?;
         let (distinct, places) = binding::distinct_rows(&chosen);
         let membership =
             merkle::proof_length(statement.dataset_rows, &distinct).map_err(VerifyError::Membership)?;
-        Ok(Self { contribution, layout, distinct, places, membership })
+        Ok(Self { contribution, layout, messages, distinct, places, membership })
     }
 
     /// Whether the rows in use are those of the dataset.
@@ -331,7 +339,8 @@ impl Prepared {
 
     fn check_sigma<'a>(self, base: &Parameters) -> Result<Pending<'a>, VerifyError> {
         let (layout, program) = (&self.layout, &self.contribution.program);
-        let shape = ProofShape::new(layout, program, self.distinct.len(), self.membership);
+        let messages = self.messages.clone();
+        let shape = ProofShape::with_messages(layout, messages, self.distinct.len(), self.membership);
         let proof = Proof::decode(&self.contribution.proof, &shape)?;
         self.check_membership(&proof.dataset_rows, &proof.membership)?;
 
@@ -380,7 +389,8 @@ impl Prepared {
                 }
                 key.size.k
             }
-            None => key::shape(&self.contribution.program).map_err(KeyError::from)?.1.k,
+            // Laying out the circuit is dear: until the rest has been checked, the size that the proof claims will do.
+            None => self.claimed_size(),
         };
         let shape =
             CompactShape { layout, k, dataset_rows: self.distinct.len(), membership: self.membership };
@@ -388,6 +398,9 @@ impl Prepared {
         self.check_membership(&proof.dataset_rows, &proof.membership)?;
         // A missing key is the dearest thing to ask for, so it comes last.
         let Some(SealKey { parameters, key }) = key else {
+            let k = key::shape(&self.contribution.program).map_err(KeyError::from)?.1.k;
+            let length = CompactShape { k, ..shape }.bytes();
+            check_length(&self.contribution.proof, &(length..=length))?;
             return Err(VerifyError::KeyMissing { program: hex(&statement.program_digest) });
         };
 
@@ -423,6 +436,14 @@ impl Prepared {
             halo2: Some((parameters, halo2)),
             challenge,
         })
+    }
+
+    /// The size of circuit whose proofs are as long as this one; the smallest when there is none.
+    fn claimed_size(&self) -> u32 {
+        let (layout, membership) = (&self.layout, self.membership);
+        let length = |k| CompactShape { layout, k, dataset_rows: self.distinct.len(), membership }.bytes();
+        let found = self.contribution.proof.len();
+        (key::MINIMUM_K..=key::MAXIMUM_K).find(|k| length(*k) == found).unwrap_or(key::MINIMUM_K)
     }
 
     /// The field side of the opening.
@@ -498,27 +519,29 @@ impl Pending<'_> {
     }
 }
 
-/// Refuses a proof that has no room for its rows before the batches are drawn and the messages counted: a few hundred
-/// bytes may name a program of 2^20 examples. The examples are permutations of the rows, so as many rows as possible are
-/// distinct.
-fn check_least_length(layout: &Layout, dataset_rows: u64, found: usize) -> Result<(), VerifyError> {
-    // Other numbers of rows are refused where the batches are drawn.
-    if !(1..=MAXIMUM_ROWS).contains(&dataset_rows) {
-        return Ok(());
+/// Refuses a proof that is too short or too long for its program, whichever rows the beacon chose, before rows are drawn,
+/// models hashed or points read. Returns the lengths of the sealed messages.
+fn check_proof_length(
+    layout: &Layout,
+    program: &Program,
+    statement: &Statement,
+    proof: &[u8],
+) -> Result<Vec<usize>, VerifyError> {
+    // Other numbers of rows have no batches.
+    if !(1..=MAXIMUM_ROWS).contains(&statement.dataset_rows) {
+        return Err(BatchError::Rows(statement.dataset_rows).into());
     }
-    let examples = layout.steps.saturating_mul(layout.batch);
-    let distinct = usize::try_from(dataset_rows).unwrap_or(usize::MAX).min(examples);
-    let least = POINT_BYTES.saturating_mul(distinct.saturating_add(1 << layout.matrix_row_variables()));
-    if found < least {
-        return Err(VerifyError::Proof(DecodeError {
-            code: ErrorCode::E106,
-            offset: found,
-            what: "proof",
-            expected: format!("at least {least} bytes for this program"),
-            found: found.to_string(),
-        }));
+    let rows = statement.dataset_rows;
+    if statement.seal == SEAL_HALO2 {
+        check_length(proof, &CompactShape::lengths(layout, rows))?;
+        return Ok(Vec::new());
     }
-    Ok(())
+    // Room for the rows and the opening is asked for before messages are counted.
+    let least = *ProofShape::lengths(layout, &[], rows).start();
+    check_length(proof, &(least..=usize::MAX))?;
+    let messages = argument::outline(layout, program).map_err(VerifyError::Argument)?;
+    check_length(proof, &ProofShape::lengths(layout, &messages, rows))?;
+    Ok(messages)
 }
 
 /// One multi-exponentiation, in two halves where threads are to be had.

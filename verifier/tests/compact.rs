@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
 use ark_ff::{BigInteger, PrimeField};
-use common::{Draw, vector};
+use common::{Draw, assert_longest, vector};
 use weightproof_circuits::batches::indices;
 use weightproof_circuits::curve::Generators;
 use weightproof_circuits::error::ErrorCode::{self, *};
@@ -190,6 +190,12 @@ fn scalars_have_one_spelling() {
         }
         start += length;
     }
+}
+
+#[test]
+fn a_file_is_below_the_longest_of_its_program() {
+    let golden = golden();
+    assert_longest(&golden.bytes, &golden.contribution);
 }
 
 #[test]

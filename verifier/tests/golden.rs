@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{GOLDEN, Golden};
+use common::{GOLDEN, Golden, assert_longest};
 use weightproof_circuits::error::ErrorCode;
 use weightproof_verifier::{Proof, verify};
 
@@ -17,6 +17,7 @@ fn golden_proofs_verify_and_re_encode_to_themselves() {
         let verified = golden.verify(&golden.bytes).unwrap_or_else(|error| panic!("{file}: {error}"));
         assert_eq!(hexadecimal(&verified.get().digest()), digest, "{file}");
         assert_eq!(golden.contribution.encode(), golden.bytes, "{file}");
+        assert_longest(&golden.bytes, &golden.contribution);
         let proof = Proof::decode(&golden.contribution.proof, &golden.shape).expect("a golden proof decodes");
         assert_eq!(proof.encode(), golden.contribution.proof, "{file}");
         assert_eq!(

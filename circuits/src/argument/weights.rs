@@ -19,27 +19,12 @@ use crate::argument::relations::{RelationClaims, RelationPoint};
 use crate::argument::sumcheck::{self, as_point};
 use crate::field::{F, Scalar, inverse_power_of_two, one_half, power_of_two};
 use crate::layout::Layout;
-use crate::multilinear::{eq_index, suffix};
-use crate::program::Program;
+use crate::multilinear::{extend_rows, suffix};
+use crate::program::{Coefficients, Program};
 
 /// `C(point, j)` for every real step `j`: the extension of the coefficient matrix in its first index, over real steps.
 pub fn step_coefficients<S: Scalar>(program: &Program, point: &[S]) -> Vec<S> {
-    let weights: Vec<S> = (0..program.steps()).map(|k| eq_index(point, k)).collect();
-    (0..program.steps())
-        .map(|j| {
-            weights.iter().zip(&program.coefficients().step).fold(S::zero(), |sum, (weight, row)| {
-                match row.get(j) {
-                    Some(c) if *c != 0 => sum + weight.clone() * S::constant(F::from(*c)),
-                    _ => sum,
-                }
-            })
-        })
-        .collect()
-}
-
-/// The extension over `j` of `values[j]`.
-fn extend<S: Scalar>(values: &[S], point: &[S]) -> S {
-    values.iter().enumerate().fold(S::zero(), |sum, (j, value)| sum + value.clone() * eq_index(point, j))
+    extend_rows(&program.coefficients().rates, point)
 }
 
 /// Step 1: the queries, in order.
@@ -169,10 +154,10 @@ pub fn check<A: Algebra>(
     let values = receive_claims(algebra, "weight factors", queries, 0, claims)?;
     let mut cursor = Cursor::<A>::new("weight factors", &values);
     let step = &end[..layout.step_variables];
-    let coefficient = extend(&step_coefficients(program, &product.point.step), step);
-    let bias_coefficient = extend(&step_coefficients(program, &relation.point.step), step);
-    let out: Vec<A::Public> = program.coefficients().out.iter().map(|c| constant(F::from(*c))).collect();
-    let out = extend(&out, step);
+    let Coefficients { rates, out } = program.coefficients();
+    let coefficient = A::Public::extend_diagonals(rates, &product.point.step, step);
+    let bias_coefficient = A::Public::extend_diagonals(rates, &relation.point.step, step);
+    let out = A::Public::extend_integers(out, step);
     let mut products = Vec::new();
     let mut linear = algebra.scale(&last, &constant(-F::ONE));
     for (layer, batch) in (1..).zip(&batches) {

@@ -54,7 +54,7 @@ pub fn run(
         softmax: softmax.then(SoftmaxTrace::default),
     };
     for step in 0..steps {
-        let model = combine(&start, &program.coefficients().step[step], &gradients);
+        let model = combine(&start, program.coefficients().row(step), &gradients);
         let rows = |tensor: &[i16], width: usize| -> Vec<Vec<BigInt>> {
             let rows = tensor[step * batch * width..(step + 1) * batch * width].chunks(width);
             rows.map(|row| row.iter().map(|value| BigInt::from(*value)).collect()).collect()
@@ -140,7 +140,7 @@ pub fn run(
 
 /// `U = −Σ_j out[j]·G_j`, without bound.
 pub(super) fn update(program: &Program, gradients: &[Vec<BigLayer>]) -> Vec<BigLayer> {
-    combine(&big(&Parameters::zeros(program)), &program.coefficients().out, gradients)
+    combine(&big(&Parameters::zeros(program)), program.coefficients().out.iter().copied(), gradients)
 }
 
 fn narrow_update(program: &Program, update: &[BigLayer]) -> Result<Parameters, RangeError> {
@@ -177,7 +177,11 @@ pub(super) fn big(model: &Parameters) -> Vec<BigLayer> {
 }
 
 /// `base − Σ_j coefficients[j]·gradients[j]`, over the gradients that there are.
-pub(super) fn combine(base: &[BigLayer], coefficients: &[i64], gradients: &[Vec<BigLayer>]) -> Vec<BigLayer> {
+pub(super) fn combine(
+    base: &[BigLayer],
+    coefficients: impl Iterator<Item = i64> + Clone,
+    gradients: &[Vec<BigLayer>],
+) -> Vec<BigLayer> {
     base.iter()
         .enumerate()
         .map(|(layer, start)| {
@@ -186,7 +190,7 @@ pub(super) fn combine(base: &[BigLayer], coefficients: &[i64], gradients: &[Vec<
                 weights: start.weights.clone(),
                 biases: start.biases.clone(),
             };
-            for (coefficient, gradient) in coefficients.iter().zip(gradients) {
+            for (coefficient, gradient) in coefficients.clone().zip(gradients) {
                 let weights = moved.weights.iter_mut().zip(&gradient[layer].weights);
                 let biases = moved.biases.iter_mut().zip(&gradient[layer].biases);
                 weights.chain(biases).for_each(|(value, slope)| *value -= slope * coefficient);

@@ -143,7 +143,7 @@ pub fn check(
     };
     let mut gradients = Vec::new();
     for step in 0..program.steps() {
-        let model = combine(&start, &program.coefficients().step[step], &gradients);
+        let model = combine(&start, program.coefficients().row(step), &gradients);
         let row_of = |example: usize, width: usize| {
             let row = step * batch + example;
             row * width..(row + 1) * width

@@ -30,14 +30,14 @@ pub struct Products {
 fn contracted_weights(witness: &Witness<'_>, base: &[F], gradients: &[F], width: usize) -> Vec<F> {
     let steps = 1usize << witness.layout.step_variables;
     let mut out = vec![F::ZERO; steps * width];
-    let coefficients = &witness.program.coefficients().step;
+    let coefficients = witness.program.coefficients();
     out.par_chunks_mut(width).enumerate().take(witness.layout.steps).for_each(|(k, row)| {
         row[..base.len()].copy_from_slice(base);
-        for (j, c) in coefficients[k].iter().enumerate().take(k) {
-            if *c == 0 {
+        for (j, c) in coefficients.row(k).enumerate() {
+            if c == 0 {
                 continue;
             }
-            let c = F::from(*c);
+            let c = F::from(c);
             for (out, gradient) in row.iter_mut().zip(&gradients[j * width..]) {
                 *out -= c * gradient;
             }

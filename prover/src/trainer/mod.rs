@@ -283,12 +283,11 @@ fn forward_constants(program: &Program, biases: &[i64]) -> (Vec<i128>, u64) {
 /// `(n, d)` such that `U = (W⁽ᴷ⁾ − W⁰)·n/d`, when `out` is a multiple of the last row of `C`.
 fn update_factor(program: &Program) -> Option<(i128, i128)> {
     let coefficients = program.coefficients();
-    let last = coefficients.step.last()?;
-    let pairs = || last.iter().zip(&coefficients.out);
-    let (denominator, numerator) = pairs().find(|(denominator, _)| **denominator != 0)?;
-    let (numerator, denominator) = (i128::from(*numerator), i128::from(*denominator));
+    let pairs = || coefficients.row(program.steps()).zip(&coefficients.out);
+    let (denominator, numerator) = pairs().find(|(denominator, _)| *denominator != 0)?;
+    let (numerator, denominator) = (i128::from(*numerator), i128::from(denominator));
     pairs()
-        .all(|(own, out)| i128::from(*out) * denominator == i128::from(*own) * numerator)
+        .all(|(own, out)| i128::from(*out) * denominator == i128::from(own) * numerator)
         .then_some((numerator, denominator))
 }
 
@@ -468,9 +467,9 @@ impl<'a> Run<'a> {
 
     /// From `W⁽ᵏ⁾` to `W⁽ᵏ⁺¹⁾`: the rows of `C` differ only in the last step for plain descent, in all for momentum.
     fn advance(&mut self, step: usize, inputs: &[Operand], errors: &[Operand]) -> Result<(), TrainError> {
-        let coefficients = &self.program.coefficients().step;
+        let coefficients = self.program.coefficients();
         let change = |earlier: usize| {
-            i128::from(coefficients[step + 1][earlier]) - i128::from(coefficients[step][earlier])
+            i128::from(coefficients.step(step + 1, earlier)) - i128::from(coefficients.step(step, earlier))
         };
         for layer in 1..=self.program.depth() {
             let mut changes = Vec::with_capacity(step + 1);

@@ -5,7 +5,7 @@
 
 use weightproof_circuits::layout::{Layout, Tensor};
 use weightproof_circuits::parameters::Parameters;
-use weightproof_circuits::program::{Coefficients, Loss, Program};
+use weightproof_circuits::program::{Loss, Program};
 
 /// Where a witness value stands: `row` counts declared (step, example) pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,12 +43,29 @@ pub struct Forged {
     pub gradients: Vec<StepGradients>,
 }
 
+/// The optimizer entry by entry: a forger may change one `C[k][j]` and not the others of its diagonal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Optimizer {
+    /// `C[k][j]` for `k < K`.
+    pub step: Vec<Vec<i64>>,
+    pub out: Vec<i64>,
+}
+
+impl Optimizer {
+    /// The program's own.
+    pub fn of(program: &Program) -> Self {
+        let coefficients = program.coefficients();
+        let row = |k| (0..program.steps()).map(|j| coefficients.step(k, j)).collect();
+        Self { step: (0..program.steps()).map(row).collect(), out: coefficients.out.clone() }
+    }
+}
+
 /// What a forged run starts from.
 pub struct Source<'a> {
     pub program: &'a Program,
     pub layout: &'a Layout,
     /// The optimizer that the forger uses; the program's own when honest.
-    pub coefficients: &'a Coefficients,
+    pub optimizer: &'a Optimizer,
     /// The model that the forger trains; the public one when honest.
     pub base: &'a Parameters,
     /// Inputs and labels as the dataset holds them.
@@ -101,7 +118,7 @@ impl Stack<'_> {
 
 /// Runs the relation with overrides.
 pub fn forge(source: &Source<'_>, rewrite: Rewrite<'_>) -> Forged {
-    let Source { program, layout, coefficients, base, x, y, exponential } = source;
+    let Source { program, layout, optimizer, base, x, y, exponential } = source;
     let (steps, batch, depth, widths) = (layout.steps, layout.batch, layout.depth(), &layout.widths);
     let (fa, fe, fw) = (program.activation_bits(), program.error_bits(), program.weight_bits());
     let classes = widths[depth];
@@ -118,7 +135,7 @@ pub fn forge(source: &Source<'_>, rewrite: Rewrite<'_>) -> Forged {
             .map(|(layer, start)| {
                 let mut weights: Vec<i128> = start.weights.iter().map(|w| i128::from(*w)).collect();
                 let mut biases: Vec<i128> = start.biases.iter().map(|b| i128::from(*b)).collect();
-                for (coefficient, gradient) in coefficients.step[step].iter().zip(&gradients) {
+                for (coefficient, gradient) in optimizer.step[step].iter().zip(&gradients) {
                     let c = i128::from(*coefficient);
                     weights.iter_mut().zip(&gradient[layer].0).for_each(|(w, g)| *w -= c * g);
                     biases.iter_mut().zip(&gradient[layer].1).for_each(|(b, g)| *b -= c * g);

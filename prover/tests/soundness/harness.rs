@@ -17,12 +17,13 @@ use weightproof_prover::argument::{
 use weightproof_prover::progress::Silent;
 
 use crate::common;
-use crate::forge::{Forged, Rewrite, Site, Source, faithful, forge, update};
+use crate::forge::{Forged, Optimizer, Rewrite, Site, Source, faithful, forge, update};
 
 /// A program with public data and its honest run.
 pub struct Case {
     pub program: Program,
     pub layout: Layout,
+    pub optimizer: Optimizer,
     pub base: Parameters,
     pub x: Vec<i16>,
     pub y: Vec<i16>,
@@ -41,20 +42,21 @@ impl Case {
         let layout = Layout::new(&program);
         let (x, y) = common::batches(&program, seed);
         let exponential = exp_table(program.activation_bits());
+        let optimizer = Optimizer::of(&program);
         let source = Source {
             program: &program,
             layout: &layout,
-            coefficients: program.coefficients(),
+            optimizer: &optimizer,
             base: &base,
             x: &x,
             y: &y,
             exponential: &exponential,
         };
         let honest = forge(&source, &faithful);
-        let update = update(&program, &honest.gradients, &program.coefficients().out);
+        let update = update(&program, &honest.gradients, &optimizer.out);
         let (_, expected) = run(&program, &base, &x, &y).expect("test data stays in range");
         assert_eq!(update, expected, "the forger without overrides is the reference");
-        Self { program, layout, base, x, y, exponential, honest, update }
+        Self { program, layout, optimizer, base, x, y, exponential, honest, update }
     }
 
     /// The public values of this case as a forger's source.
@@ -62,7 +64,7 @@ impl Case {
         Source {
             program: &self.program,
             layout: &self.layout,
-            coefficients: self.program.coefficients(),
+            optimizer: &self.optimizer,
             base: &self.base,
             x: &self.x,
             y: &self.y,
@@ -117,7 +119,7 @@ impl Case {
     /// A forged run from other public values; the dataset rows stay the case's own.
     pub fn forged_from(&'static self, source: &Source<'_>, rewrite: Rewrite<'_>) -> Cheat {
         let forged = forge(source, rewrite);
-        let update = update(&self.program, &forged.gradients, &source.coefficients.out);
+        let update = update(&self.program, &forged.gradients, &source.optimizer.out);
         Cheat {
             case: self,
             prover_program: self.program.clone(),

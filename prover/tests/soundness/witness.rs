@@ -3,9 +3,9 @@
 use weightproof_circuits::algebra::Check;
 use weightproof_circuits::layout::{Leaf, Table, Tensor};
 use weightproof_circuits::parameters::Parameters;
-use weightproof_circuits::program::{Coefficients, Program};
+use weightproof_circuits::program::Program;
 
-use crate::forge::{Site, Source, data_rows, faithful};
+use crate::forge::{Optimizer, Site, Source, data_rows, faithful};
 use crate::harness::{
     Case, Cheat, Opening, judge, linear, long, opened_value, probe, prove_split, relu, shapes, tied, verify,
 };
@@ -242,19 +242,20 @@ fn with_rates(program: &Program, learning_rate: &str, momentum: &str) -> Program
 fn with_program(case: &'static Case, learning_rate: &str, momentum: &str) -> Cheat {
     let other = with_rates(&case.program, learning_rate, momentum);
     assert_ne!(other.coefficients(), case.program.coefficients());
-    let source = Source { coefficients: other.coefficients(), ..case.source() };
+    let optimizer = Optimizer::of(&other);
+    let source = Source { optimizer: &optimizer, ..case.source() };
     let mut cheat = case.forged_from(&source, &faithful);
     cheat.prover_program = other;
     cheat
 }
 
 /// Trains with other coefficients and proves with the program's own.
-fn with_coefficients(alter: impl Fn(&mut Coefficients)) -> Cheat {
+fn with_coefficients(alter: impl Fn(&mut Optimizer)) -> Cheat {
     let case = relu();
-    let mut coefficients = case.program.coefficients().clone();
-    alter(&mut coefficients);
-    assert_ne!(&coefficients, case.program.coefficients());
-    case.forged_from(&Source { coefficients: &coefficients, ..case.source() }, &faithful)
+    let mut optimizer = case.optimizer.clone();
+    alter(&mut optimizer);
+    assert_ne!(optimizer, case.optimizer);
+    case.forged_from(&Source { optimizer: &optimizer, ..case.source() }, &faithful)
 }
 
 fn with_update(case: &'static Case, alter: impl Fn(&mut Parameters)) -> Cheat {

@@ -12,7 +12,9 @@ use weightproof_circuits::parameters::Parameters;
 use weightproof_circuits::statement::Statement;
 use weightproof_verifier::binding::distinct_rows;
 use weightproof_verifier::contribution::ProofShape;
-use weightproof_verifier::{Contribution, Verified, VerifyError, generator_counts, verify_with};
+use weightproof_verifier::{
+    Contribution, Verified, VerifyError, generator_counts, longest_contribution, verify_with,
+};
 
 /// File, base model and statement digest of each golden proof.
 pub const GOLDEN: [(&str, &str, &str); 3] = [
@@ -109,6 +111,20 @@ impl Golden {
         assert_eq!(position, self.bytes.len(), "sections cover the file");
         sections
     }
+}
+
+/// A file is below the longest of its program, and not far below but for the update, whose integers may be short.
+pub fn assert_longest(bytes: &[u8], contribution: &Contribution) {
+    let (program, statement) = (&contribution.program, &contribution.statement);
+    let longest = longest_contribution(program, statement.dataset_rows, statement.seal) as usize;
+    assert!(bytes.len() <= longest, "{} of {longest}", bytes.len());
+    let widest = 8 * program.parameter_count() + 2 * program.depth();
+    let slack = widest - contribution.update.encode().len();
+    assert!(
+        2 * longest <= 3 * bytes.len() + 2 * slack,
+        "{} of {longest}, {slack} in the update",
+        bytes.len()
+    );
 }
 
 /// What a section holds.
