@@ -267,7 +267,7 @@ mod tests {
         assert_eq!(Policy::with_tokens().check(), Ok(()));
         assert_eq!(Policy::without_tokens().check(), Ok(()));
         type Change = fn(&mut Policy);
-        let cases: [(&str, Change); 18] = [
+        let cases: [(&str, Change); 19] = [
             ("slash_permille", |p| p.slash_permille = 1001),
             ("burn_permille", |p| (p.burn_permille, p.fee_permille) = (500, 501)),
             ("fee_permille", |p| p.fee_permille = 1001),
@@ -280,7 +280,8 @@ mod tests {
             ("weights", |p| p.weights = vec![1, 2]),
             ("weights", |p| p.weights = vec![1; 18]),
             ("maximum_update", |p| p.maximum_update = 0),
-            ("maximum_update", |p| (p.maximum_update, p.maximum_members) = (MAXIMUM_UPDATE, MAXIMUM_MEMBERS)),
+            ("maximum_update", |p| p.maximum_update = MAXIMUM_UPDATE + 1),
+            ("maximum_update", |p| (p.maximum_update, p.weights) = (MAXIMUM_UPDATE, vec![MAXIMUM_WEIGHT])),
             ("minimum_datasets", |p| p.minimum_datasets = 0),
             ("maximum_members", |p| p.maximum_members = u32::MAX),
             ("sigma", |p| (p.sigma, p.halo2) = (false, false)),

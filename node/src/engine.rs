@@ -104,13 +104,29 @@ impl Dataset {
         self.committed.root()
     }
 
+    /// How many rows are committed.
+    pub fn rows(&self) -> u64 {
+        self.committed.rows() as u64
+    }
+
     /// Rows, labels and blindings: for one file that its owner alone may read.
     pub fn secret_bytes(&self) -> Zeroizing<Vec<u8>> {
         self.committed.to_secret_bytes()
     }
 }
 
-/// One contribution to be made. In a local run space and round are zero and the payout is empty.
+/// What a contribution is made for on a node; all of it is empty in a local run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Slot {
+    /// The learning task.
+    pub space: [u8; 32],
+    /// Its round.
+    pub round: u64,
+    /// Account to reward; the contributor's own when empty.
+    pub payout: Vec<u8>,
+}
+
+/// One contribution to be made.
 #[derive(Debug)]
 pub struct Request<'a> {
     /// The program.
@@ -123,8 +139,10 @@ pub struct Request<'a> {
     pub dataset: &'a Dataset,
     /// This contribution's own beacon.
     pub beacon: [u8; 32],
-    /// Public key named in the statement.
+    /// Public key named in the statement; on a node: the account.
     pub contributor: [u8; 32],
+    /// What it is made for.
+    pub slot: Slot,
 }
 
 /// A contribution that the prover made and nobody has verified yet.
@@ -258,11 +276,11 @@ impl Proving {
             base: request.base,
             model_version: request.model_version,
             dataset: &request.dataset.committed,
-            space: [0; 32],
-            round: 0,
+            space: request.slot.space,
+            round: request.slot.round,
             beacon: request.beacon,
             contributor: request.contributor,
-            payout: Vec::new(),
+            payout: request.slot.payout.clone(),
             secret: &*request.dataset.hedge,
             seal: self.seal.as_ref().map_or(Seal::Sigma, Seal::Halo2),
         };
@@ -512,6 +530,15 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspected, Box<Refusal>> {
         update_bytes: read.update.encode().len() as u64,
         program: read.program,
     })
+}
+
+/// The statement of a contribution file, read but not verified: what its contributor signs.
+///
+/// # Errors
+/// As for [`inspect`].
+pub fn statement(bytes: &[u8]) -> Result<Statement, Box<Refusal>> {
+    let read = Contribution::decode(bytes);
+    read.map(|read| read.statement).map_err(|error| Box::new(refusal(error.code(), &error.to_string(), None)))
 }
 
 /// A code is shown once: messages of the verifier begin with theirs.

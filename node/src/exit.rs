@@ -21,6 +21,12 @@ pub enum Exit {
     Invalid = 10,
     /// A proof needs a newer version of this command.
     NewerVersion = 11,
+    /// The node refused; its code says why.
+    Refused = 12,
+    /// The node cannot be reached or does not answer; the same command may succeed later.
+    Unreachable = 13,
+    /// The node is not the one that was joined, or contradicts itself.
+    Untrusted = 14,
     /// Interrupted; the same command goes on where this one stopped.
     Interrupted = 130,
 }
@@ -37,6 +43,9 @@ Exit codes:
   6    memory limit
   10   a proof is not valid
   11   a proof needs a newer version
+  12   the node refused
+  13   the node cannot be reached; try again later
+  14   the node is not the one that was joined, or contradicts itself
   130  interrupted; run the same command again to go on";
 
 impl From<Exit> for std::process::ExitCode {

@@ -1,6 +1,7 @@
-//! Everything that stops a command, with its own code (`E0xx`) and exit code.
+//! Everything that stops a command, with its own code (`E0xx`, or the node's) and exit code.
 use crate::exit::Exit;
 use std::path::{Path, PathBuf};
+use weightproof_ledger::Refusal;
 use weightproof_prover::data::DataError;
 use weightproof_prover::model_file::{ModelFile, ModelFileError};
 
@@ -60,6 +61,18 @@ pub enum Failure {
     /// The proof just made was refused by the verifier, or the machinery failed.
     #[error("{0}")]
     Proof(String),
+    /// The node refused, with its own code (`E101` to `E603`).
+    #[error("{}", .0.message)]
+    Refused(Refusal),
+    /// The node cannot be reached or does not answer in time.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The node is not the one that was joined, or says what it cannot mean.
+    #[error("{0}")]
+    Untrusted(String),
+    /// The node signed two histories; the refusal's code says how they differ.
+    #[error("{}", .0.message)]
+    Fork(Refusal),
     /// Interrupted by the user.
     #[error(
         "interrupted; everything finished is kept, and the same command goes on after the last finished contribution"
@@ -68,7 +81,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// The program's own stable code.
+    /// The stable code: the command's own, or the one that the node gave.
     pub fn code(&self) -> &'static str {
         match self {
             Failure::Usage(_) => "E001",
@@ -82,6 +95,9 @@ impl Failure {
             Failure::Key(_) => "E009",
             Failure::Proof(_) => "E010",
             Failure::Interrupted => "E011",
+            Failure::Unreachable(_) => "E012",
+            Failure::Untrusted(_) => "E013",
+            Failure::Refused(refusal) | Failure::Fork(refusal) => refusal.code.as_str(),
         }
     }
 
@@ -97,6 +113,9 @@ impl Failure {
             Failure::Memory { .. } => Exit::Memory,
             Failure::File { .. } | Failure::Key(_) | Failure::Proof(_) => Exit::Machine,
             Failure::Interrupted => Exit::Interrupted,
+            Failure::Refused(_) => Exit::Refused,
+            Failure::Unreachable(_) => Exit::Unreachable,
+            Failure::Untrusted(_) | Failure::Fork(_) => Exit::Untrusted,
         }
     }
 

@@ -1,4 +1,10 @@
 //! The contributor's signing key: made by `init`, encrypted at rest, used by its public half alone in local runs.
+//!
+//! The account is the public key that was made first, and stays when the key is rotated. [`rotation`] holds the order in
+//! which a new key takes over, [`backup`] the archive of everything that cannot be made again.
+pub mod backup;
+pub mod rotation;
+
 use crate::failure::Failure;
 use crate::output::{hex, parse_hex32};
 use age::secrecy::{ExposeSecret, SecretString};
@@ -13,6 +19,8 @@ use zeroize::Zeroizing;
 const SECRET_NAME: &str = "key.age";
 /// The public half in clear, so that training needs no passphrase.
 const PUBLIC_NAME: &str = "key.pub";
+/// The account, in clear, once it differs from the key.
+const ACCOUNT_NAME: &str = "account.pub";
 /// Environment variable with the passphrase, for machines without a person.
 pub const PASSPHRASE_VARIABLE: &str = "WEIGHTPROOF_PASSPHRASE";
 
@@ -45,9 +53,7 @@ fn create_with(directory: &Path, recipient: age::scrypt::Recipient) -> Result<Ne
     std::fs::create_dir_all(directory).map_err(Failure::write(directory))?;
     let seed = random()?;
     let public = SigningKey::from_bytes(&seed).verifying_key().to_bytes();
-    let text = Zeroizing::new(hex(&*seed));
-    let encrypted = age::encrypt(&recipient, text.as_bytes())
-        .map_err(|error| Failure::Key(format!("expected to encrypt the key, found: {error}; report this")))?;
+    let encrypted = encrypt(&seed, &recipient)?;
     // The secret goes first: a public half alone would name a key that nobody has.
     write_atomic(&path, &encrypted, Access::Owner).map_err(Failure::write(&path))?;
     let line = format!("{}\n", hex(&public));
@@ -55,16 +61,98 @@ fn create_with(directory: &Path, recipient: age::scrypt::Recipient) -> Result<Ne
     Ok(NewKey { path, public })
 }
 
+fn encrypt(seed: &[u8; 32], recipient: &age::scrypt::Recipient) -> Result<Vec<u8>, Failure> {
+    let text = Zeroizing::new(hex(seed));
+    age::encrypt(recipient, text.as_bytes())
+        .map_err(|error| Failure::Key(format!("expected to encrypt the key, found: {error}; report this")))
+}
+
 /// The public half in `directory`, if `init` made a key there.
 ///
 /// # Errors
 /// [`Failure::Key`] when the file is damaged, [`Failure::File`] when it cannot be read.
 pub fn public(directory: &Path) -> Result<Option<[u8; 32]>, Failure> {
-    let path = directory.join(PUBLIC_NAME);
-    let text = match std::fs::read_to_string(&path) {
+    read_public(&directory.join(PUBLIC_NAME))
+}
+
+/// The account of the key in `directory`: the key that was made first, if there is one.
+///
+/// # Errors
+/// As for [`public`].
+pub fn account(directory: &Path) -> Result<Option<[u8; 32]>, Failure> {
+    match read_public(&directory.join(ACCOUNT_NAME))? {
+        Some(account) => Ok(Some(account)),
+        None => public(directory),
+    }
+}
+
+/// The secret half of `wanted`, which may be the present key, one that is about to take over, or an earlier one: a node
+/// that has not heard of a rotation still expects the old key.
+///
+/// # Errors
+/// [`Failure::Key`] when no file in `directory` holds it or the passphrase is another, [`Failure::File`].
+pub fn unlock(
+    directory: &Path,
+    wanted: &[u8; 32],
+    passphrase: &SecretString,
+) -> Result<SigningKey, Failure> {
+    let mut paths = vec![directory.join(SECRET_NAME), directory.join(rotation::NEW_SECRET_NAME)];
+    paths.extend(rotation::old_secrets(directory)?);
+    paths.retain(|path| path.exists());
+    // Opening takes a second by design: files whose public half says that they are the wanted one go first. It is only a
+    // hint, since a rotation may have been cut short between the two halves.
+    paths.sort_by_key(|path| {
+        let named = read_public(&path.with_extension("pub")).ok().flatten();
+        u8::from(named.as_ref() != Some(wanted))
+    });
+    if paths.is_empty() {
+        return Err(no_key(directory));
+    }
+    let mut refused = None;
+    for path in &paths {
+        match open(path, passphrase) {
+            Ok(key) if key.verifying_key().as_bytes() == wanted => return Ok(key),
+            Ok(_) => {}
+            Err(failure) => {
+                refused.get_or_insert(failure);
+            }
+        }
+    }
+    Err(refused.unwrap_or_else(|| {
+        Failure::Key(format!(
+            "{}: expected the key {}, found other keys only; restore it from a backup",
+            directory.display(),
+            hex(wanted)
+        ))
+    }))
+}
+
+/// The error for a directory without a key.
+pub fn no_key(directory: &Path) -> Failure {
+    Failure::Key(format!(
+        "{}: expected a signing key, found none; make one with `weightproof init`, or `weightproof keys restore` one",
+        directory.display()
+    ))
+}
+
+fn open(path: &Path, passphrase: &SecretString) -> Result<SigningKey, Failure> {
+    let bytes = std::fs::read(path).map_err(Failure::read(path))?;
+    let refused = |found: &str| {
+        let text = "expected a key that this passphrase opens";
+        Failure::Key(format!("{}: {text}, found {found}; check the passphrase", path.display()))
+    };
+    let text = age::decrypt(&age::scrypt::Identity::new(passphrase.clone()), &bytes);
+    let text = Zeroizing::new(text.map_err(|error| refused(&error.to_string()))?);
+    let seed = std::str::from_utf8(&text).ok().and_then(|text| parse_hex32(text).ok());
+    let seed = Zeroizing::new(seed.ok_or_else(|| refused("another file"))?);
+    Ok(SigningKey::from_bytes(&seed))
+}
+
+fn read_public(path: &Path) -> Result<Option<[u8; 32]>, Failure> {
+    let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Failure::read(&path)(error)),
+        Err(error) => return Err(Failure::read(path)(error)),
     };
     let damaged = |message: String| {
         Failure::Key(format!("{}: {message}; restore the file from a copy", path.display()))
@@ -108,13 +196,28 @@ pub fn fingerprint(public: &[u8; 32]) -> String {
 /// # Errors
 /// [`Failure::Usage`] when there is none or it is empty, [`Failure::File`] when the file cannot be read.
 pub fn new_passphrase(file: Option<&Path>) -> Result<SecretString, Failure> {
+    passphrase(file, ask_twice)
+}
+
+/// The passphrase of a key or an archive that is there: as for [`new_passphrase`], but asked for once.
+///
+/// # Errors
+/// As for [`new_passphrase`].
+pub fn known_passphrase(file: Option<&Path>) -> Result<SecretString, Failure> {
+    passphrase(file, || ask("Passphrase: "))
+}
+
+fn passphrase(
+    file: Option<&Path>,
+    from_terminal: impl FnOnce() -> Result<SecretString, Failure>,
+) -> Result<SecretString, Failure> {
     let passphrase = match (file, std::env::var(PASSPHRASE_VARIABLE)) {
         (Some(path), _) => {
             let text = Zeroizing::new(std::fs::read_to_string(path).map_err(Failure::read(path))?);
             SecretString::from(text.lines().next().unwrap_or_default().to_owned())
         }
         (None, Ok(text)) => SecretString::from(text),
-        (None, Err(_)) if std::io::stdin().is_terminal() => ask_twice()?,
+        (None, Err(_)) if std::io::stdin().is_terminal() => from_terminal()?,
         (None, Err(_)) => {
             let text = "expected a passphrase, found no terminal to ask on";
             return Err(Failure::Usage(format!(
@@ -128,12 +231,13 @@ pub fn new_passphrase(file: Option<&Path>) -> Result<SecretString, Failure> {
     Ok(passphrase)
 }
 
+fn ask(prompt: &str) -> Result<SecretString, Failure> {
+    rpassword::prompt_password(prompt)
+        .map(SecretString::from)
+        .map_err(Failure::read(Path::new("the terminal")))
+}
+
 fn ask_twice() -> Result<SecretString, Failure> {
-    let ask = |prompt: &str| {
-        rpassword::prompt_password(prompt)
-            .map(SecretString::from)
-            .map_err(Failure::read(Path::new("the terminal")))
-    };
     let first = ask("New passphrase: ")?;
     if first.expose_secret() == ask("The same again: ")?.expose_secret() {
         return Ok(first);
@@ -142,10 +246,10 @@ fn ask_twice() -> Result<SecretString, Failure> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn cheap(passphrase: &str) -> age::scrypt::Recipient {
+    pub(super) fn cheap(passphrase: &str) -> age::scrypt::Recipient {
         let mut recipient = age::scrypt::Recipient::new(SecretString::from(passphrase.to_owned()));
         recipient.set_work_factor(2);
         recipient

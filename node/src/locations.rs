@@ -2,7 +2,7 @@
 use crate::failure::Failure;
 use std::path::PathBuf;
 
-/// Keys: `$XDG_CONFIG_HOME/weightproof`, else `~/.config/weightproof`.
+/// Keys and joined nodes: `$XDG_CONFIG_HOME/weightproof`, else `~/.config/weightproof`.
 ///
 /// # Errors
 /// [`Failure::Usage`] when neither variable is set.
@@ -18,6 +18,17 @@ pub fn configuration() -> Result<PathBuf, Failure> {
 /// variable is set, and then nothing is kept.
 pub fn cache() -> Option<PathBuf> {
     directory("XDG_CACHE_HOME", ".cache")
+}
+
+/// What cannot be made again, such as the salts of a registered dataset: `$XDG_DATA_HOME/weightproof`, else
+/// `~/.local/share/weightproof`.
+///
+/// # Errors
+/// [`Failure::Usage`] when neither variable is set.
+pub fn data() -> Result<PathBuf, Failure> {
+    directory("XDG_DATA_HOME", ".local/share").ok_or_else(|| {
+        Failure::Usage("expected HOME or XDG_DATA_HOME in the environment, found neither; set one".to_owned())
+    })
 }
 
 fn directory(variable: &str, below_home: &str) -> Option<PathBuf> {

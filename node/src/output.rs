@@ -143,6 +143,26 @@ pub fn parse_hex32(text: &str) -> Result<[u8; 32], String> {
     Ok(bytes)
 }
 
+/// A moment in UTC: `2026-11-25 14:09:22Z`.
+pub fn utc(unix_seconds: u64) -> String {
+    let (days, second) = (unix_seconds / 86_400, unix_seconds % 86_400);
+    // Days since 1 March of year 0, in eras of 400 years (Hinnant, "chrono-compatible low-level date algorithms").
+    let shifted = days + 719_468;
+    let (era, day) = (shifted / 146_097, shifted % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let of_year = day - (365 * year + year / 4 - year / 100);
+    let month_from_march = (5 * of_year + 2) / 153;
+    let day_of_month = of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year + era * 400 + u64::from(month <= 2);
+    format!(
+        "{year:04}-{month:02}-{day_of_month:02} {:02}:{:02}:{:02}Z",
+        second / 3_600,
+        second / 60 % 60,
+        second % 60
+    )
+}
+
 /// A time as people say it: `41 ms`, `2.3 s`, `3 min 20 s`.
 pub fn duration(seconds: f64) -> String {
     if seconds < 1.0 {
@@ -179,6 +199,21 @@ mod tests {
         assert!(parse_hex32(&text[1..]).is_err());
         assert!(parse_hex32(&"0g".repeat(32)).is_err());
         assert!(parse_hex32(&"é".repeat(32)).is_err());
+    }
+
+    #[test]
+    fn moments_are_in_utc() {
+        // date -u -d @1764079762 and so on.
+        let cases = [
+            (0, "1970-01-01 00:00:00Z"),
+            (951_782_400, "2000-02-29 00:00:00Z"),
+            (1_764_079_762, "2025-11-25 14:09:22Z"),
+            (4_107_542_399, "2100-02-28 23:59:59Z"),
+            (4_107_542_400, "2100-03-01 00:00:00Z"),
+        ];
+        for (seconds, text) in cases {
+            assert_eq!(utc(seconds), text);
+        }
     }
 
     #[test]

@@ -514,7 +514,7 @@ fn a_small_file_cannot_ask_for_a_large_program() {
     let rate = 2 + 1 + 2 * 4 + 5;
     for (what, digits, exponent) in [
         ("a coefficient too large at once", 999_999_999_999_999_999u64, 0i8),
-        ("a coefficient too large at a late step", 12_345_678_901, -6),
+        ("a coefficient too large at a late step", 12_345_678_901, -2),
         ("a rate that no grid suits", 123_456_789_012_345_679, -18),
     ] {
         let mut program = valid.clone();

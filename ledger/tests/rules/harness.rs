@@ -115,7 +115,10 @@ impl World {
         match step(&self.state, &event, self.now) {
             Ok((next, effects)) => {
                 let entry = Entry { index: self.state.entries, time: next.time, event, effects: effects.clone() };
-                self.log.push(entry.encode());
+                let bytes = entry.encode();
+                // What is logged can be read again.
+                assert_eq!(Entry::decode(&bytes, "entry").unwrap(), entry);
+                self.log.push(bytes);
                 self.state = next;
                 self.state.check_invariants().unwrap();
                 Ok(effects)
@@ -131,7 +134,7 @@ impl World {
     #[track_caller]
     pub fn refused(&self, event: &Event) -> (ErrorCode, String) {
         let before = self.state.encode();
-        let refusal = step(&self.state, event, self.now).expect_err("the event is refused");
+        let refusal = step(&self.state, event, self.now).map(|(_, effects)| effects).expect_err("the event is refused");
         assert_eq!(self.state.encode(), before);
         (refusal.code, refusal.message)
     }
@@ -223,6 +226,11 @@ impl World {
     /// What account `who` signs about the open round.
     pub fn submission(&self, who: u8) -> SignedSubmission {
         submission(&self.statement(who, self.space().round_count, who), who)
+    }
+
+    /// What account `who` signs about a round of before.
+    pub fn submission_to(&self, who: u8, round: u64) -> SignedSubmission {
+        submission(&self.statement(who, round, who), who)
     }
 
     #[track_caller]

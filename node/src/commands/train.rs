@@ -201,6 +201,7 @@ impl<'a> Session<'a> {
             dataset: &self.dataset,
             beacon: own_beacon(&self.beacon, number),
             contributor: self.contributor,
+            slot: engine::Slot::default(),
         };
         let made = self.proving.contribute(&request, self.bars)?;
         self.bars.begin("verify", 0);

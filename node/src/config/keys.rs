@@ -56,10 +56,25 @@ const fn limit(name: &'static str, kind: Kind, help: &'static str) -> Key {
 /// All of them.
 pub const KEYS: &[Key] = &[
     key("spaces", Kind::List, "[]", "files that describe the spaces served"),
-    key("node.origin", Kind::Text, "\"weightproof.node/log\"", "first line of the log's checkpoints; your domain"),
-    key("node.data", Kind::Path, "\"weightproof-data\"", "folder of the store, the log's key and the certificate"),
+    key(
+        "node.origin",
+        Kind::Text,
+        "\"weightproof.node/log\"",
+        "first line of the log's checkpoints; your domain",
+    ),
+    key(
+        "node.data",
+        Kind::Path,
+        "\"weightproof-data\"",
+        "folder of the store, the log's key and the certificate",
+    ),
     key("node.listen", Kind::Address, "\"0.0.0.0:7443\"", "address of gRPC"),
-    key("node.metrics", Kind::Address, "\"127.0.0.1:9443\"", "address of the metrics; keep it from the public"),
+    key(
+        "node.metrics",
+        Kind::Address,
+        "\"127.0.0.1:9443\"",
+        "address of the metrics; keep it from the public",
+    ),
     key("node.operator", Kind::Account, "", "account that may change policies"),
     key("tls.certificate", Kind::Path, "", "own certificate and chain, PEM; one is made if absent"),
     key("tls.key", Kind::Path, "", "key of the own certificate, PEM"),
@@ -105,10 +120,12 @@ pub fn account(text: &str) -> Option<[u8; 32]> {
 
 impl Kind {
     /// A value from the text of a variable or a flag: a text as it stands, everything else as TOML.
-    pub(super) fn from_text(self, text: &str) -> Value {
+    pub(super) fn read(self, text: &str) -> Value {
         let plain = || Value::String(text.to_owned());
         match self {
-            Self::Flag | Self::Number | Self::List | Self::Allocations => parse_value(text).unwrap_or_else(plain),
+            Self::Flag | Self::Number | Self::List | Self::Allocations => {
+                parse_value(text).unwrap_or_else(plain)
+            }
             _ => plain(),
         }
     }
@@ -119,14 +136,17 @@ impl Kind {
         let (fits, expected) = match self {
             Self::Text => (text.is_some(), "a text in quotation marks".to_owned()),
             Self::Path => (text.is_some_and(|text| !text.is_empty()), "a path in quotation marks".to_owned()),
-            Self::Word(words) => {
-                (text.is_some_and(|text| words.contains(&text)), format!("one of \"{}\"", words.join("\", \"")))
-            }
+            Self::Word(words) => (
+                text.is_some_and(|text| words.contains(&text)),
+                format!("one of \"{}\"", words.join("\", \"")),
+            ),
             Self::Address => {
                 let fits = text.is_some_and(|text| text.parse::<std::net::SocketAddr>().is_ok());
                 (fits, "an IP address and port, such as \"0.0.0.0:7443\"".to_owned())
             }
-            Self::Account => (text.and_then(account).is_some(), "an account, 64 hexadecimal digits".to_owned()),
+            Self::Account => {
+                (text.and_then(account).is_some(), "an account, 64 hexadecimal digits".to_owned())
+            }
             Self::Flag => (value.is_bool(), "true or false".to_owned()),
             Self::Number => {
                 // What fits here fits in every number of the configuration, so that serde cannot refuse it later.
@@ -152,7 +172,11 @@ impl Kind {
                     account(name).is_some() && amount.as_integer().is_some_and(|amount| amount >= 0)
                 };
                 let fits = value.as_table().is_some_and(|table| table.iter().all(entry));
-                (fits, "a table of accounts (64 hexadecimal digits) and amounts, { \"8f1c…\" = 1000 }".to_owned())
+                (
+                    fits,
+                    "a table of accounts (64 hexadecimal digits) and amounts, { \"8f1c…\" = 1000 }"
+                        .to_owned(),
+                )
             }
         };
         (!fits).then_some(expected)

@@ -132,7 +132,7 @@ impl Layers {
 
     fn set_text(&mut self, name: &str, text: &str, origin: Origin, problems: &mut Vec<Problem>) {
         let value = match keys::find(name) {
-            Some(key) => key.kind.from_text(text),
+            Some(key) => key.kind.read(text),
             None => Value::String(text.to_owned()),
         };
         self.set(name, value, origin, problems);
@@ -197,8 +197,9 @@ impl Layers {
 }
 
 fn read_file(path: &Path) -> Result<Table, Problem> {
-    let problem = |expected: &str, found: String| {
-        Problem { origin: Origin::File(path.to_owned()), ..Problem::whole(expected, &found) }
+    let problem = |expected: &str, found: String| Problem {
+        origin: Origin::File(path.to_owned()),
+        ..Problem::whole(expected, &found)
     };
     let text = std::fs::read_to_string(path)
         .map_err(|error| problem("a file that can be read", format!("{}: {error}", path.display())))?;

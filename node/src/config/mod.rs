@@ -250,7 +250,11 @@ impl Lint<'_> {
             self.problem("tls.client_ca", "a file, since tls.require_client is true", "none");
         }
         for name in raw.tls.names.iter().filter(|name| !is_name(name)) {
-            self.problem("tls.names", "DNS names or IP addresses", &format!("\"{}\"", crate::observe::clip(name)));
+            self.problem(
+                "tls.names",
+                "DNS names or IP addresses",
+                &format!("\"{}\"", crate::observe::clip(name)),
+            );
         }
         if let Err(error) = logs::filter(&raw.log.level) {
             self.problem("log.level", "info, or info,weightproof_node=debug", &error.to_string());

@@ -95,7 +95,8 @@ fn everything_that_is_wrong_is_said_at_once() {
         "space = []\n[node]\nlisten = 7443\nlissten = \"x\"\n[log]\nformat = \"xml\"\n[limits]\nidle_timeout = \"60\"\n\
          max_streams = -1\n[storage]\nfile = \"x\"\n[genesis]\nallocations = { \"8f\" = 1 }",
     );
-    sources.environment = pairs(&[("WEIGHTPROOF_TLS__REQUIRE_CLIENT", "yes"), ("WEIGHTPROOF_NODE__NAME", "x")]);
+    sources.environment =
+        pairs(&[("WEIGHTPROOF_TLS__REQUIRE_CLIENT", "yes"), ("WEIGHTPROOF_NODE__NAME", "x")]);
     sources.flags = pairs(&[("node.operator", "8f1c")]);
     let found = problems(&sources);
     for expected in [
@@ -149,7 +150,10 @@ fn a_broken_or_missing_file_is_one_problem() {
     let (_folder, sources) = folder("[node]\nlisten = \n");
     let found = problems(&sources);
     assert_eq!(found.len(), 1);
-    assert!(found[0].starts_with("(node.toml): expected TOML, found ") && found[0].ends_with("in line 2"), "{found:?}");
+    assert!(
+        found[0].starts_with("(node.toml): expected TOML, found ") && found[0].ends_with("in line 2"),
+        "{found:?}"
+    );
     let missing = Sources { file: Some("/nowhere/node.toml".into()), ..Sources::default() };
     assert!(problems(&missing)[0].starts_with("(node.toml): expected a file that can be read"));
 }

@@ -1,11 +1,14 @@
 //! What is looked up often and follows from the log: versions and what is in them, and each account's last action.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use weightproof_ledger::Id;
 use weightproof_ledger::event::{Effect, Entry, Event};
 use weightproof_ledger::signed::Message;
 
 use super::Logged;
+
+/// Entries over which the velocity of tokens is taken.
+const VELOCITY_ENTRIES: usize = 1000;
 
 /// A version of a space's model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +36,7 @@ pub struct Index {
     verified: u64,
     punished: u64,
     accepted: BTreeMap<Id, BTreeMap<Id, u64>>,
+    moved: VecDeque<u128>,
 }
 
 impl Index {
@@ -42,6 +46,14 @@ impl Index {
             let logged = Logged { entry: entry.index, time: entry.time };
             self.actions.insert(envelope.account, (envelope.digest(), logged));
         }
+        if self.moved.len() == VELOCITY_ENTRIES {
+            self.moved.pop_front();
+        }
+        let credited = entry.effects.iter().map(|effect| match effect {
+            Effect::Credited { amount, .. } => u128::from(*amount),
+            _ => 0,
+        });
+        self.moved.push_back(credited.sum());
         for effect in &entry.effects {
             match effect {
                 Effect::SpaceCreated { space, model_digest, .. } => {
@@ -89,6 +101,11 @@ impl Index {
     /// Accepted contributions by owner.
     pub fn accepted(&self, space: &Id) -> impl Iterator<Item = (&Id, u64)> {
         self.accepted.get(space).into_iter().flatten().map(|(account, count)| (account, *count))
+    }
+
+    /// Tokens credited in the last entries over tokens that exist.
+    pub fn velocity(&self, tokens: u128) -> f64 {
+        if tokens == 0 { 0.0 } else { self.moved.iter().sum::<u128>() as f64 / tokens as f64 }
     }
 
     /// Punishments over verified contributions.

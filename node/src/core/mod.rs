@@ -6,6 +6,7 @@
 mod actor;
 mod index;
 
+pub(crate) use actor::now;
 pub use actor::{Commands, Handle, Stopped, VerdictEvent, start};
 pub use index::{Index, Version};
 

@@ -26,13 +26,14 @@ pub fn filter(level: &str) -> Result<EnvFilter, ObserveError> {
     }
     // A misspelt level alone would be taken for the name of a module, and the log would be silent.
     let words = ["trace", "debug", "info", "warn", "error", "off"];
-    for directive in level.split(',').map(str::trim) {
+    let directives: Vec<&str> = level.split(',').map(str::trim).collect();
+    for directive in &directives {
         let known = words.iter().any(|word| directive.eq_ignore_ascii_case(word));
         if !known && !directive.contains('=') {
             return Err(refused(format!("\"{}\" is none of {}", super::clip(directive), words.join(", "))));
         }
     }
-    EnvFilter::try_new(level).map_err(|error| refused(error.to_string()))
+    EnvFilter::try_new(directives.join(",")).map_err(|error| refused(error.to_string()))
 }
 
 /// Sends this process's log lines to stderr from now on.

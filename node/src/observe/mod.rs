@@ -11,7 +11,9 @@ pub mod process;
 #[derive(Debug, thiserror::Error)]
 pub enum ObserveError {
     /// The level is not understood.
-    #[error("expected a log level such as \"info\" or \"info,weightproof_node=debug\", found \"{found}\" ({reason})")]
+    #[error(
+        "expected a log level such as \"info\" or \"info,weightproof_node=debug\", found \"{found}\" ({reason})"
+    )]
     Level {
         /// What was given.
         found: String,
@@ -22,7 +24,9 @@ pub enum ObserveError {
     #[error("expected to be the first to receive this process's {0}, found another receiver; start it once")]
     Installed(&'static str),
     /// The metrics' address cannot be bound.
-    #[error("expected to serve metrics on {address}, found: {source}; choose another address, or stop what uses it")]
+    #[error(
+        "expected to serve metrics on {address}, found: {source}; choose another address, or stop what uses it"
+    )]
     Bind {
         /// The address.
         address: std::net::SocketAddr,

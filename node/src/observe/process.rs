@@ -16,7 +16,8 @@ pub struct Figures {
 /// The figures now.
 pub fn figures() -> Figures {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let open_files = std::fs::read_dir("/proc/self/fd").ok().and_then(|files| u64::try_from(files.count()).ok());
+    let open_files =
+        std::fs::read_dir("/proc/self/fd").ok().and_then(|files| u64::try_from(files.count()).ok());
     Figures { open_files, ..read_status(&status) }
 }
 

@@ -1,6 +1,12 @@
 //! The gRPC services of a node, and the generated messages that clients share.
 
+pub mod context;
+mod latency;
+pub mod serve;
+mod services;
 pub mod status;
+mod uploads;
+mod verdicts;
 
 /// Messages, clients and servers generated from `specs/proto/weightproof/v1`.
 #[allow(missing_docs, clippy::all, clippy::pedantic)]

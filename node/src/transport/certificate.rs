@@ -132,7 +132,10 @@ pub struct ServerIdentity {
 impl fmt::Debug for ServerIdentity {
     /// Without the key.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("ServerIdentity").field("fingerprint", &self.fingerprint()).finish_non_exhaustive()
+        formatter
+            .debug_struct("ServerIdentity")
+            .field("fingerprint", &self.fingerprint())
+            .finish_non_exhaustive()
     }
 }
 
@@ -204,11 +207,12 @@ pub fn is_name(name: &str) -> bool {
 pub fn load(certificate: &Path, key: &Path) -> Result<ServerIdentity, CertificateError> {
     let chain = certificates(certificate)?;
     let text = read_text(key)?;
-    let private = PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|error| CertificateError::Content {
-        path: key.to_owned(),
-        expected: "a private key",
-        found: error.to_string(),
-    })?;
+    let private =
+        PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|error| CertificateError::Content {
+            path: key.to_owned(),
+            expected: "a private key",
+            found: error.to_string(),
+        })?;
     let provider = rustls::crypto::ring::default_provider();
     rustls::sign::CertifiedKey::from_der(chain.clone(), private.clone_key(), &provider).map_err(|error| {
         CertificateError::Pair {
@@ -226,7 +230,8 @@ pub fn load(certificate: &Path, key: &Path) -> Result<ServerIdentity, Certificat
 /// # Errors
 /// [`CertificateError::File`], [`CertificateError::Content`].
 pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
-    let content = |found: String| CertificateError::Content { path: path.to_owned(), expected: "a certificate", found };
+    let content =
+        |found: String| CertificateError::Content { path: path.to_owned(), expected: "a certificate", found };
     let text = read_text(path)?;
     let found: Vec<_> = CertificateDer::pem_slice_iter(text.as_bytes())
         .collect::<Result<_, _>>()
@@ -235,14 +240,19 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Certifi
 }
 
 fn read_text(path: &Path) -> Result<zeroize::Zeroizing<String>, CertificateError> {
-    std::fs::read_to_string(path)
-        .map(zeroize::Zeroizing::new)
-        .map_err(|source| CertificateError::File { action: "read", path: path.to_owned(), source })
+    std::fs::read_to_string(path).map(zeroize::Zeroizing::new).map_err(|source| CertificateError::File {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn write(path: &Path, text: &str, access: Access) -> Result<(), CertificateError> {
-    write_atomic(path, text.as_bytes(), access)
-        .map_err(|source| CertificateError::File { action: "write", path: path.to_owned(), source })
+    write_atomic(path, text.as_bytes(), access).map_err(|source| CertificateError::File {
+        action: "write",
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// A warning only: secrets that a cluster mounts are often readable by others inside a container of one user.

@@ -54,7 +54,9 @@ pub enum ListenerError {
     #[error("expected a certificate that can be served, found: {0}; give another one")]
     Certificate(rustls::Error),
     /// The clients' authority cannot be used.
-    #[error("expected certificates of an authority in tls.client_ca, found: {0}; give the authority's own certificate")]
+    #[error(
+        "expected certificates of an authority in tls.client_ca, found: {0}; give the authority's own certificate"
+    )]
     ClientAuthority(String),
 }
 
@@ -134,7 +136,8 @@ impl Listener {
     pub async fn bind(address: SocketAddr, tls: ServerTls, limits: Limits) -> Result<Self, ListenerError> {
         let socket =
             TcpListener::bind(address).await.map_err(|source| ListenerError::Bind { address, source })?;
-        if let Some(found) = crate::observe::process::open_files_limit().filter(|&found| found < limits.open_files())
+        if let Some(found) =
+            crate::observe::process::open_files_limit().filter(|&found| found < limits.open_files())
         {
             let expected = limits.open_files();
             tracing::warn!(expected, found, "too few open files for limits.max_connections; raise ulimit -n");
@@ -224,12 +227,23 @@ async fn accept_loop(
         match accepted {
             Ok((tcp, address)) => match Places::take(&places, PeerKey::of(address.ip())) {
                 Ok(place) => {
-                    handshakes.spawn(begin(tcp, address, place, tls.clone(), Arc::clone(&limits), ready.clone()));
+                    handshakes.spawn(begin(
+                        tcp,
+                        address,
+                        place,
+                        tls.clone(),
+                        Arc::clone(&limits),
+                        ready.clone(),
+                    ));
                 }
                 Err(reason) => {
                     metrics::connection_refused(reason);
                     if let Some(suppressed) = full.line() {
-                        tracing::warn!(reason = reason.as_str(), suppressed, "E401: a connection was closed at once");
+                        tracing::warn!(
+                            reason = reason.as_str(),
+                            suppressed,
+                            "E401: a connection was closed at once"
+                        );
                     }
                 }
             },
@@ -571,9 +585,11 @@ mod tests {
 
     async fn closed_within(stream: &mut TcpStream, limit: Duration) -> bool {
         let mut buffer = [0; 4096];
-        tokio::time::timeout(limit, async { while stream.read(&mut buffer).await.is_ok_and(|count| count > 0) {} })
-            .await
-            .is_ok()
+        tokio::time::timeout(limit, async {
+            while stream.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
+        })
+        .await
+        .is_ok()
     }
 
     /// A TLS connection that speaks HTTP/2 by name and then does what the test wants.
@@ -742,6 +758,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_crowd_from_one_address_waits_its_turn() {
+        let limits = Limits { max_handshakes: 16, ..Limits::default() };
+        let identity = made();
+        let trust = pin_of(&identity);
+        let address = serve(identity, Clients::Anybody, &limits).await.to_string();
+        let mut crowd = JoinSet::new();
+        for _ in 0..200 {
+            let (address, trust) = (address.clone(), trust.clone());
+            crowd.spawn(async move {
+                let channel = pin::channel(&address, &trust, None, &Limits::default()).await.unwrap();
+                healthy(&channel).await.unwrap();
+                channel
+            });
+        }
+        let channels = crowd.join_all().await;
+        assert_eq!(channels.len(), 200);
+        for channel in &channels {
+            healthy(channel).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
     async fn a_silent_connection_is_closed_and_a_quiet_channel_stays() {
         let identity = made();
         let trust = pin_of(&identity);
@@ -755,6 +793,59 @@ mod tests {
         // The channel was as quiet for longer than the idle time, and has answered the server's pings.
         tokio::time::sleep(quick().idle_timeout).await;
         healthy(&channel).await.unwrap();
+    }
+
+    fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+    }
+
+    /// Sends HTTP/2 frames to a server until it closes the connection; an honest channel must stay alive meanwhile.
+    async fn closed_by(attack: impl Fn(u32) -> Vec<u8>) -> bool {
+        let identity = made();
+        let trust = pin_of(&identity);
+        let address = serve(identity, Clients::Anybody, &quick()).await;
+        let channel = pin::channel(&address.to_string(), &trust, None, &quick()).await.unwrap();
+        let (mut reader, mut writer) = tokio::io::split(tls(address).await.unwrap());
+        writer.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+        writer.write_all(&frame(4, 0, 0, &[])).await.unwrap();
+        let reading = tokio::spawn(async move {
+            let mut buffer = [0; 4096];
+            while reader.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
+        });
+        let mut closed = false;
+        for round in 0..2000 {
+            let burst: Vec<u8> = (0..16).flat_map(|index| attack(round * 16 + index)).collect();
+            closed = writer.write_all(&burst).await.is_err()
+                || writer.flush().await.is_err()
+                || reading.is_finished();
+            if closed {
+                break;
+            }
+        }
+        healthy(&channel).await.unwrap();
+        closed
+    }
+
+    #[tokio::test]
+    async fn rapid_resets_close_their_connection_alone() {
+        // A request by three entries of the static table, reset at once.
+        let reset = |index: u32| {
+            let stream = index * 2 + 1;
+            [frame(1, 4 | 1, stream, &[0x83, 0x87, 0x84]), frame(3, 0, stream, &[0, 0, 0, 8])].concat()
+        };
+        assert!(closed_by(reset).await);
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_continuations_closes_its_connection_alone() {
+        // Header fields without end: each frame holds one literal of a kilobyte.
+        let value = [&[0x00, 0x01, b'x', 0x7f, 0xe9, 0x06][..], &[b'v'; 1000]].concat();
+        let flood = move |index: u32| match index {
+            0 => frame(1, 0, 1, &[0x83, 0x87, 0x84]),
+            _ => frame(9, 0, 1, &value),
+        };
+        assert!(closed_by(flood).await);
     }
 
     fn guarded(limits: &Limits) -> (Guarded<tokio::io::DuplexStream>, tokio::io::DuplexStream) {

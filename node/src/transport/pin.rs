@@ -33,7 +33,9 @@ pub enum PinError {
         reason: &'static str,
     },
     /// Nobody answers.
-    #[error("expected a node at {address}, found: {reason}; check the address, the network and that the node runs")]
+    #[error(
+        "expected a node at {address}, found: {reason}; check the address, the network and that the node runs"
+    )]
     Unreachable {
         /// Where.
         address: String,
@@ -246,7 +248,10 @@ pub async fn channel(
             endpoint.tls_config(tls.domain_name(domain).ca_certificate(Certificate::from_pem(ca_pem)))
         }
     }
-    .map_err(|error| PinError::Files { what: "an authority or a client certificate", reason: deepest(&error) })?;
+    .map_err(|error| PinError::Files {
+        what: "an authority or a client certificate",
+        reason: deepest(&error),
+    })?;
     // `connect_timeout` bounds each attempt's parts; this bounds their sum, name resolution included.
     match tokio::time::timeout(limits.handshake_timeout.saturating_mul(2), endpoint.connect()).await {
         Ok(Ok(channel)) => Ok(channel),
@@ -462,10 +467,8 @@ mod tests {
         let (first, second) = (made(), made());
         let (trust, expected, found) = (pin(&first), first.fingerprint(), second.fingerprint());
         // One port, the first connection to one server, the others to the second.
-        let behind = [
-            serve(first, Clients::Anybody, &quick()).await,
-            serve(second, Clients::Anybody, &quick()).await,
-        ];
+        let behind =
+            [serve(first, Clients::Anybody, &quick()).await, serve(second, Clients::Anybody, &quick()).await];
         let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap().to_string();
         let (cut, mut cutting) = tokio::sync::oneshot::channel::<()>();
@@ -501,7 +504,8 @@ mod tests {
         let address = socket.local_addr().unwrap().to_string();
         tokio::spawn(async move {
             while let Ok((mut tcp, _)) = socket.accept().await {
-                let _ = tokio::io::AsyncWriteExt::write_all(&mut tcp, b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+                let _ =
+                    tokio::io::AsyncWriteExt::write_all(&mut tcp, b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
             }
         });
         let refused = fetch_certificate(&address, Duration::from_secs(5)).await;
@@ -534,7 +538,8 @@ mod tests {
         ] {
             assert_eq!(address(text).unwrap(), expected);
         }
-        for text in ["", ":7443", "https://a:1", "a:1/x", "a:0", "a:65536", "a:x", "user@a:1", "a b:1", "a:"] {
+        for text in ["", ":7443", "https://a:1", "a:1/x", "a:0", "a:65536", "a:x", "user@a:1", "a b:1", "a:"]
+        {
             assert!(address(text).is_err(), "{text}");
         }
     }

@@ -107,10 +107,9 @@ impl<K: Copy + Ord> Quota<K> {
     fn forget(&mut self, now: u64) {
         for _ in 0..2 {
             let full = self.by_time.first().is_some_and(|&(full_at, _)| full_at <= now);
-            if full || self.full_at.len() > self.capacity {
-                if let Some((_, key)) = self.by_time.pop_first() {
-                    self.full_at.remove(&key);
-                }
+            let due = full || self.full_at.len() > self.capacity;
+            if due && let Some((_, key)) = self.by_time.pop_first() {
+                self.full_at.remove(&key);
             }
         }
     }

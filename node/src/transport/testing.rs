@@ -3,7 +3,9 @@ use super::certificate::{self, ServerIdentity};
 use super::limits::{self, Limits};
 use super::listener::{Clients, Listener, ServerTls};
 use super::pin::{ClientIdentity, Pinned, Trust};
-use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::net::SocketAddr;
 use std::time::Duration;

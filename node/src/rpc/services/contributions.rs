@@ -1,0 +1,224 @@
+//! `ContributionsService`: announce, upload, verdict.
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::BroadcastStream;
+use tonic::{Request, Response, Status, Streaming};
+use weightproof_circuits::error::ErrorCode;
+use weightproof_circuits::program::Program;
+use weightproof_ledger::Refusal;
+use weightproof_ledger::action::{SignedSubmission, Submission};
+use weightproof_ledger::canonical::Bytes;
+use weightproof_ledger::signed::Message;
+use weightproof_ledger::step::{Admitted, admit};
+use weightproof_verifier::longest_contribution;
+
+use super::{Answers, Services, busy, channel, refused, send_parts};
+use crate::observe::metrics;
+use crate::rpc::context::{Context, bytes, id, no_space};
+use crate::rpc::v1;
+use crate::store::crash_point;
+
+/// Longest encoded statement.
+const MAXIMUM_STATEMENT: usize = 1 << 10;
+/// Longest that the next part of an upload may take: a connection that trickles holds a slot for nothing.
+const PART_DEADLINE: Duration = Duration::from_secs(30);
+
+#[tonic::async_trait]
+impl v1::contributions_service_server::ContributionsService for Services {
+    async fn begin_contribution(
+        &self,
+        request: Request<v1::BeginContributionRequest>,
+    ) -> Result<Response<v1::BeginContributionResponse>, Status> {
+        self.0.admit(&request)?;
+        let signed = submission(&self.0, request.into_inner()).map_err(refused)?;
+        let upload = signed.submission.digest();
+        let answer = |offset: u64, verdict: Option<v1::Verdict>| {
+            Ok(Response::new(v1::BeginContributionResponse {
+                upload: upload.to_vec().into(),
+                offset,
+                maximum_part: self.0.limits.chunk_size() as u32,
+                verdict,
+            }))
+        };
+        let snapshot = self.0.snapshot();
+        let admitted = match admit(&snapshot.state, &signed) {
+            Ok(admitted) => admitted,
+            Err(refusal) => {
+                metrics::submission(Some(refusal.code));
+                return match self.replayed(&signed, &refusal).await? {
+                    Some(verdict) => answer(signed.submission.file_length, Some(verdict)),
+                    None => Err(refused(refusal)),
+                };
+            }
+        };
+        self.0.count_account(&admitted.statement.contributor).map_err(refused)?;
+        if let Some(verdict) = self.0.unlogged.get(&upload) {
+            return answer(signed.submission.file_length, Some(verdict));
+        }
+        check_length(&self.0, &signed, &admitted).map_err(refused)?;
+        let account = admitted.statement.contributor;
+        let begun = self.0.uploads.begin(upload, account, signed).map_err(refused)?;
+        metrics::uploads(self.0.uploads.len());
+        answer(begun.received(), None)
+    }
+
+    async fn upload_contribution(
+        &self,
+        request: Request<Streaming<v1::UploadContributionRequest>>,
+    ) -> Result<Response<v1::UploadContributionResponse>, Status> {
+        self.0.admit(&request)?;
+        let mut parts = request.into_inner();
+        let mut next = next_part(&mut parts).await?;
+        let first = next.as_ref().map(|part| part.upload.clone()).unwrap_or_default();
+        let name = id("upload", &first).map_err(refused)?;
+        let upload = self.0.uploads.find(&name).ok_or_else(|| {
+            refused(Refusal::new(ErrorCode::E106, "expected an announced upload, found none of this name; begin again"))
+        })?;
+        let mut writing = upload.write().map_err(refused)?;
+        while let Some(part) = next {
+            if part.part.len() > self.0.limits.chunk_size() {
+                let text = format!("expected parts of at most {} bytes, found {}", self.0.limits.chunk_size(), part.part.len());
+                return Err(refused(Refusal::new(ErrorCode::E403, text)));
+            }
+            metrics::upload_bytes(part.part.len());
+            // Parts are small and land in the system's cache: this does not hold the runtime up.
+            writing.part(part.offset, &part.part).map_err(refused)?;
+            crash_point("part-written");
+            next = next_part(&mut parts).await?;
+        }
+        if !upload.is_complete() {
+            let (received, length) = (upload.received(), upload.signed.submission.file_length);
+            let text = format!("expected {length} bytes, found {received}; begin again and go on from there");
+            return Err(refused(Refusal::new(ErrorCode::E501, text)));
+        }
+        crash_point("upload-complete");
+        // What is decided is decided, also when the client goes away meanwhile.
+        let context = Arc::clone(&self.0);
+        let decided = tokio::spawn(async move { context.decide(&upload).await }).await;
+        let verdict = decided.map_err(|_| busy("verification"))?.map_err(refused)?;
+        metrics::uploads(self.0.uploads.len());
+        Ok(Response::new(v1::UploadContributionResponse { verdict: Some(verdict) }))
+    }
+
+    async fn get_verdict(
+        &self,
+        request: Request<v1::GetVerdictRequest>,
+    ) -> Result<Response<v1::GetVerdictResponse>, Status> {
+        self.0.admit(&request)?;
+        let digest = id("statement_digest", &request.get_ref().statement_digest).map_err(refused)?;
+        let receipt = self.0.read(move |reader| reader.receipt(&digest)).await?;
+        let verdict = receipt.and_then(|bytes| self.0.describe_receipt(&bytes));
+        Ok(Response::new(v1::GetVerdictResponse { verdict }))
+    }
+
+    type WatchVerdictsStream = Answers<v1::WatchVerdictsResponse>;
+
+    async fn watch_verdicts(
+        &self,
+        request: Request<v1::WatchVerdictsRequest>,
+    ) -> Result<Response<Self::WatchVerdictsStream>, Status> {
+        self.0.admit(&request)?;
+        let wanted = request.into_inner().space;
+        if !wanted.is_empty() {
+            id("space", &wanted).map_err(refused)?;
+        }
+        let permit = self.0.watchers.clone().try_acquire_owned().map_err(|_| busy("watcher"))?;
+        let verdicts = BroadcastStream::new(self.0.handle.verdicts.subscribe());
+        let stream = verdicts.filter_map(move |event| {
+            let _held = &permit;
+            match event {
+                Ok(event) if wanted.is_empty() || event.verdict.space == wanted => {
+                    Some(Ok(v1::WatchVerdictsResponse { verdict: Some(event.verdict) }))
+                }
+                Ok(_) => None,
+                Err(_) => {
+                    metrics::watcher_dropped();
+                    let text = "expected a watcher that keeps up, found one that lost verdicts; watch again";
+                    Some(Err(refused(Refusal::new(ErrorCode::E401, text))))
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(stream)))
+    }
+
+    type DownloadContributionStream = Answers<v1::DownloadContributionResponse>;
+
+    async fn download_contribution(
+        &self,
+        request: Request<v1::DownloadContributionRequest>,
+    ) -> Result<Response<Self::DownloadContributionStream>, Status> {
+        self.0.admit(&request)?;
+        let digest = id("statement_digest", &request.get_ref().statement_digest).map_err(refused)?;
+        let permit = self.0.downloads.clone().try_acquire_owned().map_err(|_| busy("download"))?;
+        let file = self.0.read(move |reader| reader.contribution(&digest)).await?;
+        let file = file.ok_or_else(|| {
+            refused(Refusal::new(ErrorCode::E201, "expected an accepted contribution, found none with this statement"))
+        })?;
+        let (part, (sender, stream)) = (self.0.limits.chunk_size(), channel());
+        tokio::spawn(async move {
+            let _permit = permit;
+            send_parts(&sender, &file, part, |part| v1::DownloadContributionResponse { part }).await;
+        });
+        Ok(Response::new(stream))
+    }
+}
+
+impl Services {
+    /// The first verdict, when a refused announcement is that of a contribution that was decided on. The signature was checked
+    /// before any of the refusals that lead here.
+    async fn replayed(&self, signed: &SignedSubmission, refusal: &Refusal) -> Result<Option<v1::Verdict>, Status> {
+        if !matches!(refusal.code, ErrorCode::E202 | ErrorCode::E203 | ErrorCode::E502) {
+            return Ok(None);
+        }
+        let statement = signed.submission.statement().map_err(refused)?;
+        let context = Arc::clone(&self.0);
+        let logged = tokio::task::spawn_blocking(move || context.logged_verdict(&statement, true)).await;
+        logged.map_err(|_| busy("read"))?.map_err(refused)
+    }
+}
+
+/// The next part, within its time.
+async fn next_part(
+    parts: &mut Streaming<v1::UploadContributionRequest>,
+) -> Result<Option<v1::UploadContributionRequest>, Status> {
+    match tokio::time::timeout(PART_DEADLINE, parts.message()).await {
+        Ok(part) => part,
+        Err(_) => {
+            let text = format!("expected the next part within {} s, found none; begin again and go on from there", PART_DEADLINE.as_secs());
+            Err(refused(Refusal::new(ErrorCode::E402, text)))
+        }
+    }
+}
+
+fn submission(context: &Context, request: v1::BeginContributionRequest) -> Result<SignedSubmission, Refusal> {
+    let v1::BeginContributionRequest { statement, file_digest, file_length, signature } = request;
+    if statement.len() > MAXIMUM_STATEMENT {
+        let text = format!("statement: expected at most {MAXIMUM_STATEMENT} bytes, found {}", statement.len());
+        return Err(Refusal::new(ErrorCode::E103, text));
+    }
+    Ok(SignedSubmission {
+        signature: bytes("signature", &signature)?,
+        submission: Submission {
+            network: context.snapshot().state.network,
+            statement: Bytes(statement.to_vec()),
+            file_digest: id("file_digest", &file_digest)?,
+            file_length,
+        },
+    })
+}
+
+/// A file longer than any contribution of the program is refused before it is sent.
+fn check_length(context: &Context, signed: &SignedSubmission, admitted: &Admitted) -> Result<(), Refusal> {
+    let snapshot = context.snapshot();
+    let space = snapshot.state.spaces.get(&admitted.statement.space).ok_or_else(no_space)?;
+    let program = Program::decode(&space.spec.program.0).map_err(|error| Refusal::new(error.code(), error.to_string()))?;
+    let longest = longest_contribution(&program, admitted.statement.dataset_rows, admitted.statement.seal);
+    let found = signed.submission.file_length;
+    if found == 0 || found > longest {
+        let text = format!("expected a contribution of 1 to {longest} bytes, found {found}");
+        return Err(Refusal::new(ErrorCode::E403, text));
+    }
+    Ok(())
+}

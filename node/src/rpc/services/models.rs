@@ -1,0 +1,141 @@
+//! `ModelsService`: versions, lineage, downloads.
+use tonic::{Request, Response, Status};
+use weightproof_circuits::error::ErrorCode;
+use weightproof_circuits::program::Program;
+use weightproof_ledger::Refusal;
+use weightproof_ledger::state::Space;
+use weightproof_prover::data::Schema;
+use weightproof_prover::model_file::ModelFile;
+
+use super::{Answers, Services, busy, channel, refused, send_parts};
+use crate::core::{Version, read};
+use crate::rpc::context::{Context, space};
+use crate::rpc::v1;
+
+/// Versions on a page.
+const PAGE: u32 = 100;
+
+#[tonic::async_trait]
+impl v1::models_service_server::ModelsService for Services {
+    async fn list_models(
+        &self,
+        request: Request<v1::ListModelsRequest>,
+    ) -> Result<Response<v1::ListModelsResponse>, Status> {
+        self.0.admit(&request)?;
+        let v1::ListModelsRequest { space: wanted, page_size, before } = request.into_inner();
+        let (id, _) = space(&self.0.snapshot(), &wanted).map(|(id, _)| (id, ())).map_err(refused)?;
+        let before = if before == 0 { u64::MAX } else { before };
+        let count = if page_size == 0 { PAGE } else { page_size.min(PAGE) } as usize;
+        let index = read(&self.0.handle.shared.index);
+        let older = index.versions(&id).iter().rev().filter(|version| version.version < before);
+        Ok(Response::new(v1::ListModelsResponse { versions: older.take(count).map(describe).collect() }))
+    }
+
+    async fn get_lineage(
+        &self,
+        request: Request<v1::GetLineageRequest>,
+    ) -> Result<Response<v1::GetLineageResponse>, Status> {
+        self.0.admit(&request)?;
+        let v1::GetLineageRequest { space: wanted, version } = request.into_inner();
+        let (id, _) = space(&self.0.snapshot(), &wanted).map(|(id, _)| (id, ())).map_err(refused)?;
+        let index = read(&self.0.handle.shared.index);
+        let versions = index.versions(&id);
+        let newest = versions.len() as u64;
+        if version >= newest {
+            return Err(refused(no_version(version, newest)));
+        }
+        let lineage = versions.iter().rev().filter(|known| known.version <= version).map(describe).collect();
+        Ok(Response::new(v1::GetLineageResponse { versions: lineage }))
+    }
+
+    type DownloadModelStream = Answers<v1::DownloadModelResponse>;
+
+    async fn download_model(
+        &self,
+        request: Request<v1::DownloadModelRequest>,
+    ) -> Result<Response<Self::DownloadModelStream>, Status> {
+        self.0.admit(&request)?;
+        let v1::DownloadModelRequest { space: wanted, version } = request.into_inner();
+        let permit = self.0.downloads.clone().try_acquire_owned().map_err(|_| busy("download"))?;
+        let snapshot = self.0.snapshot();
+        let (_, space) = space(&snapshot, &wanted).map_err(refused)?;
+        let version = version.unwrap_or_else(|| space.version());
+        let (context, space) = (self.0.clone(), space.clone());
+        let bytes = tokio::task::spawn_blocking(move || model_file(&context, &space, version)).await;
+        let bytes = bytes.map_err(|_| busy("download"))?.map_err(refused)?;
+        let (part, (sender, stream)) = (self.0.limits.chunk_size(), channel());
+        tokio::spawn(async move {
+            let _permit = permit;
+            send_parts(&sender, &bytes, part, |part| v1::DownloadModelResponse { part }).await;
+        });
+        Ok(Response::new(stream))
+    }
+
+    type DownloadBundleStream = Answers<v1::DownloadBundleResponse>;
+
+    async fn download_bundle(
+        &self,
+        request: Request<v1::DownloadBundleRequest>,
+    ) -> Result<Response<Self::DownloadBundleStream>, Status> {
+        self.0.admit(&request)?;
+        let v1::DownloadBundleRequest { space: wanted, version } = request.into_inner();
+        let permit = self.0.downloads.clone().try_acquire_owned().map_err(|_| busy("download"))?;
+        let snapshot = self.0.snapshot();
+        let (id, version) = {
+            let (id, space) = space(&snapshot, &wanted).map_err(refused)?;
+            (id, version.unwrap_or_else(|| space.version()))
+        };
+        let context = self.0.clone();
+        let made = tokio::task::spawn_blocking(move || context.make_bundle(&snapshot, &id, version)).await;
+        let mut file = made.map_err(|_| busy("download"))?.map_err(refused)?;
+        let (part, (sender, stream)) = (self.0.limits.chunk_size(), channel());
+        tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let mut buffer = vec![0; part.max(1)];
+            loop {
+                match std::io::Read::read(&mut file, &mut buffer) {
+                    Ok(0) => break,
+                    Ok(count) => {
+                        let part = prost::bytes::Bytes::copy_from_slice(&buffer[..count]);
+                        if sender.blocking_send(Ok(v1::DownloadBundleResponse { part })).is_err() {
+                            break;
+                        }
+                    }
+                    Err(error) => {
+                        let text = format!("expected to read the bundle just made, found: {error}; ask again");
+                        let _ = sender.blocking_send(Err(refused(Refusal::new(ErrorCode::E401, text))));
+                        break;
+                    }
+                }
+            }
+        });
+        Ok(Response::new(stream))
+    }
+}
+
+fn describe(version: &Version) -> v1::ModelVersion {
+    v1::ModelVersion {
+        version: version.version,
+        digest: version.digest.to_vec().into(),
+        round: version.round,
+        contributions: version.contributions.iter().map(|(digest, _)| digest.to_vec().into()).collect(),
+        reverted_to: version.reverted_to,
+        entry: version.entry,
+    }
+}
+
+fn no_version(found: u64, newest: u64) -> Refusal {
+    Refusal::new(ErrorCode::E203, format!("expected a version below {newest}, found {found}; `weightproof models` lists them"))
+}
+
+/// A version as a model file.
+fn model_file(context: &Context, space: &Space, version: u64) -> Result<Vec<u8>, Refusal> {
+    let digest = usize::try_from(version).ok().and_then(|place| space.versions.get(place));
+    let digest = digest.ok_or_else(|| no_version(version, space.versions.len() as u64))?;
+    let unusable = |text: String| Refusal::new(ErrorCode::E506, format!("expected the space's program and schema to make a model file, found: {text}; the operator must look at the space file"));
+    let program = Program::decode(&space.spec.program.0).map_err(|error| unusable(error.to_string()))?;
+    let schema: Schema = serde_json::from_slice(&space.spec.schema.0).map_err(|error| unusable(error.to_string()))?;
+    let parameters = context.model(digest, &program)?.as_ref().clone();
+    let file = ModelFile { parameters, program, model_version: version, schema };
+    file.to_bytes().map_err(|error| unusable(error.to_string()))
+}
