@@ -32,6 +32,16 @@ pub enum Command {
     Predict(Predict),
     /// Measure a model on labelled raw data
     Evaluate(Evaluate),
+    /// Run a node: verify contributions, apply them, reward them
+    Node(Node),
+    /// Show a node's configuration, each value with where it comes from
+    Config(Config),
+    /// Look for what would keep a node from running well
+    Doctor(NodeSource),
+    /// Copy a node's data folder while the node runs
+    Backup(Backup),
+    /// Take a space's model back to an earlier version, as a new version; the node must not run
+    Revert(Revert),
     /// Print a completion script for a shell
     Completions {
         /// The shell.
@@ -51,6 +61,7 @@ impl Command {
             Command::Estimate(arguments) => arguments.json,
             Command::Predict(arguments) => arguments.json,
             Command::Evaluate(arguments) => arguments.json,
+            Command::Node(_) | Command::Config(_) | Command::Doctor(_) | Command::Backup(_) | Command::Revert(_) => false,
             Command::Init(_) | Command::Export(_) | Command::Completions { .. } | Command::Man => false,
         }
     }
@@ -207,4 +218,81 @@ pub struct Evaluate {
     /// Print one JSON envelope on standard output
     #[arg(long)]
     pub json: bool,
+}
+
+/// Where a node's configuration comes from: defaults, then the file, then `WEIGHTPROOF_…` variables, then flags.
+#[derive(Debug, Args)]
+pub struct NodeSource {
+    /// The configuration file, TOML
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The data folder [node.data]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<String>,
+    /// Address to serve on [node.listen]
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    /// Address of the metrics [node.metrics]
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics: Option<String>,
+    /// Any other key, such as --set limits.max_connections=500; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_and_value)]
+    pub set: Vec<(String, String)>,
+}
+
+fn key_and_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) =
+        text.split_once('=').ok_or_else(|| format!("expected KEY=VALUE, found `{text}`"))?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// Arguments of `node`.
+#[derive(Debug, Args)]
+pub struct Node {
+    /// Its configuration.
+    #[command(flatten)]
+    pub source: NodeSource,
+}
+
+/// Arguments of `config`.
+#[derive(Debug, Args)]
+pub struct Config {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+}
+
+/// What `config` does.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print every value and its origin, as TOML
+    Show(NodeSource),
+}
+
+/// Arguments of `backup`.
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// The node's data folder
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// A new folder for the copy; a node can be started on it
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// Arguments of `revert`.
+#[derive(Debug, Args)]
+pub struct Revert {
+    /// Its configuration.
+    #[command(flatten)]
+    pub source: NodeSource,
+    /// Name of the space
+    #[arg(long, value_name = "NAME")]
+    pub space: String,
+    /// The version to take the model back to
+    #[arg(long = "to", value_name = "N")]
+    pub version: u64,
+    /// Why, for the log
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
 }

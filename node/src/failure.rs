@@ -1,5 +1,6 @@
 //! Everything that stops a command, with its own code (`E0xx`, or the node's) and exit code.
 use crate::exit::Exit;
+use crate::store::StoreError;
 use std::path::{Path, PathBuf};
 use weightproof_ledger::Refusal;
 use weightproof_prover::data::DataError;
@@ -73,11 +74,24 @@ pub enum Failure {
     /// The node signed two histories; the refusal's code says how they differ.
     #[error("{}", .0.message)]
     Fork(Refusal),
+    /// The node had to stop; the refusal's code says why (`E505`, `E506`).
+    #[error("{}", .0.message)]
+    Stopped(Refusal),
     /// Interrupted by the user.
     #[error(
         "interrupted; everything finished is kept, and the same command goes on after the last finished contribution"
     )]
     Interrupted,
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Failure {
+        match error {
+            // Nothing is wrong with the store: another command has it.
+            StoreError::Locked(_) | StoreError::Newer { .. } => Failure::Usage(error.to_string()),
+            error => Failure::Stopped(Refusal::from(&error)),
+        }
+    }
 }
 
 impl Failure {
@@ -97,7 +111,9 @@ impl Failure {
             Failure::Interrupted => "E011",
             Failure::Unreachable(_) => "E012",
             Failure::Untrusted(_) => "E013",
-            Failure::Refused(refusal) | Failure::Fork(refusal) => refusal.code.as_str(),
+            Failure::Refused(refusal) | Failure::Fork(refusal) | Failure::Stopped(refusal) => {
+                refusal.code.as_str()
+            }
         }
     }
 
@@ -111,7 +127,7 @@ impl Failure {
             Failure::Program(_) => Exit::Program,
             Failure::Range(_) => Exit::Range,
             Failure::Memory { .. } => Exit::Memory,
-            Failure::File { .. } | Failure::Key(_) | Failure::Proof(_) => Exit::Machine,
+            Failure::File { .. } | Failure::Key(_) | Failure::Proof(_) | Failure::Stopped(_) => Exit::Machine,
             Failure::Interrupted => Exit::Interrupted,
             Failure::Refused(_) => Exit::Refused,
             Failure::Unreachable(_) => Exit::Unreachable,

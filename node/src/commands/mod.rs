@@ -5,6 +5,7 @@ mod export;
 mod generate;
 mod init;
 mod inspect;
+mod node;
 mod plan;
 mod predict;
 mod train;
@@ -29,6 +30,11 @@ pub fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Export(arguments) => export::run(&arguments, output),
         Command::Predict(arguments) => predict::run(&arguments, output),
         Command::Evaluate(arguments) => evaluate::run(&arguments, output),
+        Command::Node(arguments) => node::run(&arguments, output),
+        Command::Config(arguments) => node::config(&arguments, output),
+        Command::Doctor(arguments) => node::doctor(&arguments, output),
+        Command::Backup(arguments) => node::backup(&arguments, output),
+        Command::Revert(arguments) => node::revert(&arguments, output),
         Command::Completions { shell } => generate::completions(shell, output),
         Command::Man => generate::manual(output),
     }

@@ -451,3 +451,13 @@ pub(crate) fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
 pub(crate) fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
     lock.read().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
+
+impl Core<crate::store::Sqlite> {
+    /// A reader of the database beside the writer.
+    ///
+    /// # Errors
+    /// [`StoreError::Fatal`].
+    pub fn reader(&self) -> Result<crate::store::Reader, StoreError> {
+        self.store.reader()
+    }
+}

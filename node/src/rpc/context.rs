@@ -113,6 +113,11 @@ impl Context {
         QUEUE.saturating_sub(self.queue.available_permits())
     }
 
+    /// Watchers that are connected.
+    pub fn watching(&self) -> usize {
+        self.limits.max_connections.saturating_sub(self.watchers.available_permits())
+    }
+
     /// A bundle of a version, in a file without a name.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ mod crash;
 mod sqlite;
 
 pub use crash::point as crash_point;
-pub use sqlite::{Movement, Reader, Sqlite};
+pub use sqlite::{DATABASE, Movement, Reader, Sqlite};
 
 use weightproof_circuits::error::ErrorCode;
 use weightproof_ledger::{Id, Refusal};

@@ -801,10 +801,10 @@ mod tests {
     }
 
     /// Sends HTTP/2 frames to a server until it closes the connection; an honest channel must stay alive meanwhile.
-    async fn closed_by(attack: impl Fn(u32) -> Vec<u8>) -> bool {
+    async fn closed_by(limits: &Limits, attack: impl Fn(u32) -> Vec<u8>) -> bool {
         let identity = made();
         let trust = pin_of(&identity);
-        let address = serve(identity, Clients::Anybody, &quick()).await;
+        let address = serve(identity, Clients::Anybody, limits).await;
         let channel = pin::channel(&address.to_string(), &trust, None, &quick()).await.unwrap();
         let (mut reader, mut writer) = tokio::io::split(tls(address).await.unwrap());
         writer.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
@@ -834,7 +834,9 @@ mod tests {
             let stream = index * 2 + 1;
             [frame(1, 4 | 1, stream, &[0x83, 0x87, 0x84]), frame(3, 0, stream, &[0, 0, 0, 8])].concat()
         };
-        assert!(closed_by(reset).await);
+        assert!(closed_by(&quick(), reset).await);
+        // The attack lives: without its limit it goes through.
+        assert!(!closed_by(&Limits { max_pending_resets: 1_000_000, ..quick() }, reset).await);
     }
 
     #[tokio::test]
@@ -845,7 +847,9 @@ mod tests {
             0 => frame(1, 0, 1, &[0x83, 0x87, 0x84]),
             _ => frame(9, 0, 1, &value),
         };
-        assert!(closed_by(flood).await);
+        assert!(closed_by(&quick(), &flood).await);
+        // The attack lives: without its limit it goes through.
+        assert!(!closed_by(&Limits { max_header_list: 1 << 30, ..quick() }, &flood).await);
     }
 
     fn guarded(limits: &Limits) -> (Guarded<tokio::io::DuplexStream>, tokio::io::DuplexStream) {
