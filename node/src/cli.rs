@@ -1,8 +1,12 @@
 //! The command line.
+mod member;
+
 use crate::exit;
 use crate::output::{parse_hex32, parse_size};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
+
+pub use member::*;
 
 /// Trains a model on data that stays here, and proves in zero knowledge that the update came from it.
 #[derive(Debug, Parser)]
@@ -32,6 +36,12 @@ pub enum Command {
     Predict(Predict),
     /// Measure a model on labelled raw data
     Evaluate(Evaluate),
+    /// Check offline, from one file, how a version of a model came to be
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Play a node's log again, from a bundle or from its data folder
+    #[command(subcommand)]
+    Log(Log),
     /// Run a node: verify contributions, apply them, reward them
     Node(Node),
     /// Show a node's configuration, each value with where it comes from
@@ -42,6 +52,36 @@ pub enum Command {
     Backup(Backup),
     /// Take a space's model back to an earlier version, as a new version; the node must not run
     Revert(Revert),
+    /// Remember a node, and become a member of a space
+    Join(Join),
+    /// Commit to a dataset and register the commitment; rows and salts stay here
+    Register(Register),
+    /// Train, prove and submit for the rounds of a node
+    Contribute(Contribute),
+    /// Submit a contribution that is made
+    Submit(Submit),
+    /// Print every verdict of a node: time, owner, round, verdict, ms, reward, reason
+    Watch(Watch),
+    /// Show a node, its log, and the own account on it
+    Status(Status),
+    /// List the spaces of a node
+    Spaces(Spaces),
+    /// Move tokens from the balance to the stake
+    Stake(Amount),
+    /// Begin to move tokens from the stake to the balance
+    Unstake(Amount),
+    /// Move tokens to another account
+    Transfer(Transfer),
+    /// Show the tokens of an account
+    Balance(Balance),
+    /// List the versions of a space's model and what they were made from
+    Models(Models),
+    /// Download a version of a space's model, checked against the log
+    Pull(Pull),
+    /// Show, back up, restore, rotate and revoke the key
+    Keys(Keys),
+    /// Make a space file, for operators
+    Space(Space),
     /// Print a completion script for a shell
     Completions {
         /// The shell.
@@ -61,7 +101,24 @@ impl Command {
             Command::Estimate(arguments) => arguments.json,
             Command::Predict(arguments) => arguments.json,
             Command::Evaluate(arguments) => arguments.json,
+            Command::Audit(Audit::Verify(arguments)) => arguments.json,
+            Command::Log(Log::Replay(arguments) | Log::Verify(arguments)) => arguments.json,
+            Command::Audit(Audit::Page(_) | Audit::Export(_) | Audit::Bundle(_)) => false,
             Command::Node(_) | Command::Config(_) | Command::Doctor(_) | Command::Backup(_) | Command::Revert(_) => false,
+            Command::Join(arguments) => arguments.json,
+            Command::Register(arguments) => arguments.json,
+            Command::Contribute(arguments) => arguments.json,
+            Command::Submit(arguments) => arguments.json,
+            Command::Watch(arguments) => arguments.json,
+            Command::Status(arguments) => arguments.json,
+            Command::Spaces(arguments) => arguments.json,
+            Command::Stake(arguments) | Command::Unstake(arguments) => arguments.json,
+            Command::Transfer(arguments) => arguments.json,
+            Command::Balance(arguments) => arguments.json,
+            Command::Models(arguments) => arguments.json,
+            Command::Pull(arguments) => arguments.json,
+            Command::Keys(arguments) => matches!(arguments.action, KeysAction::Show { json: true }),
+            Command::Space(_) => false,
             Command::Init(_) | Command::Export(_) | Command::Completions { .. } | Command::Man => false,
         }
     }
@@ -130,6 +187,18 @@ pub struct Train {
     /// Refuse before starting if the estimate is larger, e.g. 8GiB
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub memory_limit: Option<u64>,
+    /// Train on the model of a joined node's round, on all rows, and submit one contribution
+    #[arg(long, conflicts_with_all = ["model", "from", "beacon", "contributions", "out", "seed"])]
+    pub submit: bool,
+    /// With --submit: the joined node [default: the only one]
+    #[arg(long, value_name = "NAME", requires = "submit")]
+    pub node: Option<String>,
+    /// With --submit: the space [default: the one that was joined last]
+    #[arg(long, value_name = "NAME", requires = "submit")]
+    pub space: Option<String>,
+    /// With --submit: read the passphrase from this file's first line (else WEIGHTPROOF_PASSPHRASE, else the terminal)
+    #[arg(long, value_name = "FILE", requires = "submit")]
+    pub passphrase_file: Option<PathBuf>,
     /// End with one JSON envelope on standard output
     #[arg(long)]
     pub json: bool,
@@ -295,4 +364,116 @@ pub struct Revert {
     /// Why, for the log
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
+}
+
+/// The ways of auditing.
+#[derive(Debug, Subcommand)]
+pub enum Audit {
+    /// Verify every signature, proof, model and reward again
+    Verify(AuditVerify),
+    /// Verify, and write what was found as one HTML file
+    Page(AuditPage),
+    /// Verify, and write evidence for other tools
+    Export(AuditExport),
+    /// Make a bundle from a node's data folder, which is only read
+    Bundle(AuditBundle),
+}
+
+/// Arguments of `audit verify`.
+#[derive(Debug, Args)]
+pub struct AuditVerify {
+    /// The bundle
+    #[arg(value_name = "FILE.wpbundle")]
+    pub file: PathBuf,
+    /// The node's public key, from elsewhere: 64 hexadecimal digits
+    #[arg(long, value_name = "HEX", value_parser = parse_hex32)]
+    pub key: Option<[u8; 32]>,
+    /// Print one JSON envelope on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `audit page`.
+#[derive(Debug, Args)]
+pub struct AuditPage {
+    /// The bundle
+    #[arg(value_name = "FILE.wpbundle")]
+    pub file: PathBuf,
+    /// The node's public key, from elsewhere: 64 hexadecimal digits
+    #[arg(long, value_name = "HEX", value_parser = parse_hex32)]
+    pub key: Option<[u8; 32]>,
+    /// The HTML file to write
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+/// A format of evidence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum ExportFormat {
+    /// An in-toto statement, version 1
+    InToto,
+    /// A model card in Markdown
+    ModelCard,
+    /// A CycloneDX 1.6 bill of materials
+    Cyclonedx,
+}
+
+/// Arguments of `audit export`.
+#[derive(Debug, Args)]
+pub struct AuditExport {
+    /// The bundle
+    #[arg(value_name = "FILE.wpbundle")]
+    pub file: PathBuf,
+    /// The node's public key, from elsewhere: 64 hexadecimal digits
+    #[arg(long, value_name = "HEX", value_parser = parse_hex32)]
+    pub key: Option<[u8; 32]>,
+    /// Which evidence, separated by commas
+    #[arg(long = "as", value_name = "FORMATS", value_enum, value_delimiter = ',', required = true)]
+    pub formats: Vec<ExportFormat>,
+    /// The directory to write into
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// Arguments of `audit bundle`.
+#[derive(Debug, Args)]
+pub struct AuditBundle {
+    /// The node's data folder
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// The space's name
+    #[arg(long, value_name = "NAME")]
+    pub space: String,
+    /// The version [default: the present one]
+    #[arg(long, value_name = "N")]
+    pub version: Option<u64>,
+    /// The bundle to write
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+/// What to do with a log.
+#[derive(Debug, Subcommand)]
+pub enum Log {
+    /// Show balances, models and tokens that follow from the log
+    Replay(LogSource),
+    /// Say only whether the log holds and is the signed one
+    Verify(LogSource),
+}
+
+/// Arguments of `log replay` and `log verify`.
+#[derive(Debug, Args)]
+pub struct LogSource {
+    /// A bundle, or a node's data folder
+    #[arg(value_name = "FILE|DIR")]
+    pub path: PathBuf,
+    /// The node's public key, from elsewhere: 64 hexadecimal digits
+    #[arg(long, value_name = "HEX", value_parser = parse_hex32)]
+    pub key: Option<[u8; 32]>,
+    /// A checkpoint that was kept earlier: the log must continue it
+    #[arg(long, value_name = "CHECKPOINT")]
+    pub since: Option<PathBuf>,
+    /// Print one JSON envelope on standard output
+    #[arg(long)]
+    pub json: bool,
 }

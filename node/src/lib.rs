@@ -6,9 +6,11 @@
 //! writer) and `store` around the rules in `weightproof_ledger`. Neither knows field elements.
 #![forbid(unsafe_code)]
 
+pub mod audit;
 mod bars;
 mod cache;
 mod cli;
+mod client;
 mod commands;
 pub mod config;
 pub mod core;

@@ -1,4 +1,6 @@
 //! What hostile bytes cost before they are refused: at most 64 KiB of memory (C06, I4).
+#![allow(clippy::unwrap_used)]
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 

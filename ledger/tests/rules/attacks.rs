@@ -15,7 +15,10 @@ fn burned(effects: &[Effect]) -> u64 {
 }
 
 fn reward(effects: &[Effect]) -> u64 {
-    effects.iter().find_map(|effect| if let Effect::Accepted { reward, .. } = effect { Some(*reward) } else { None }).unwrap()
+    effects
+        .iter()
+        .find_map(|effect| if let Effect::Accepted { reward, .. } = effect { Some(*reward) } else { None })
+        .unwrap()
 }
 
 fn conflicting(world: &World, signer: u8) -> Action {
@@ -236,7 +239,8 @@ fn nobody_earns_without_a_stake() {
 
 #[test]
 fn late_contributions_weigh_and_earn_less_and_share_the_open_rounds_emission() {
-    let policy = Policy { emission: 700, burn_permille: 0, fee_permille: 0, reputation_contributions: 0, ..policy() };
+    let policy =
+        Policy { emission: 700, burn_permille: 0, fee_permille: 0, reputation_contributions: 0, ..policy() };
     let mut world = World::under(policy);
     let late = |world: &World, who, round| valid(submission(&world.statement(who, round, who), who));
     for _ in 0..2 {
@@ -444,7 +448,12 @@ fn hostile_times_in_a_log_are_refused_and_overflow_nothing() {
     }
     // Everything still goes at the latest time, with the longest of policies.
     let seconds = weightproof_ledger::policy::MAXIMUM_SECONDS;
-    let longest = Policy { unbonding_seconds: seconds, evidence_seconds: seconds - 1, round_seconds: seconds, ..policy() };
+    let longest = Policy {
+        unbonding_seconds: seconds,
+        evidence_seconds: seconds - 1,
+        round_seconds: seconds,
+        ..policy()
+    };
     let mut world = World::with(longest);
     world.now = 1 << 40;
     for number in 1..=2 {
@@ -567,9 +576,66 @@ fn every_code_that_is_no_proof_fault_forfeits_nothing() {
     use weightproof_ledger::action::{code_number, is_proof_fault};
     let world = World::new();
     for code in ErrorCode::ALL {
-        let event =
-            Event::Contribution { signed: world.submission(1), outcome: Outcome::Invalid { code: code_number(*code) } };
+        let event = Event::Contribution {
+            signed: world.submission(1),
+            outcome: Outcome::Invalid { code: code_number(*code) },
+        };
         let taken = weightproof_ledger::step::step(&world.state, &event, world.now);
         assert_eq!(taken.is_ok(), is_proof_fault(*code), "{code}");
+    }
+}
+
+// The net under the rules.
+
+#[test]
+fn the_invariants_see_what_breaks_them() {
+    use weightproof_ledger::state::{Account, Round, Space, State};
+    fn space(state: &mut State) -> &mut Space {
+        state.spaces.values_mut().next().unwrap()
+    }
+    fn round(state: &mut State) -> &mut Round {
+        space(state).rounds.0.back_mut().unwrap()
+    }
+    fn account(state: &mut State) -> &mut Account {
+        state.accounts.get_mut(&id(1)).unwrap()
+    }
+    type Fault = fn(&mut State);
+    let faults: [(&str, Fault); 12] = [
+        ("tokens", |s| account(s).balance += 1),
+        ("tokens", |s| s.supply.burned += 1),
+        ("tokens", |s| s.supply.burned = u64::MAX),
+        ("tokens", |s| space(s).members.get_mut(&id(1)).unwrap().stake -= 1),
+        ("hold the minimum stake", |s| {
+            let mut spec = space(s).spec.as_ref().clone();
+            spec.policy.maximum_members = 2;
+            space(s).spec = spec.into();
+        }),
+        ("two are open", |s| {
+            let mut next = round(s).clone();
+            next.number += 1;
+            space(s).rounds.0.push_back(next);
+        }),
+        ("not consecutive", |s| {
+            let mut next = round(s).clone();
+            (round(s).closed, next.number) = (true, 9);
+            space(s).rounds.0.push_back(next);
+        }),
+        ("minted", |s| round(s).minted = policy().emission + 1),
+        ("without a dataset", |s| drop(round(s).admitted.remove(&id(1)))),
+        ("both accepted and forfeited", |s| drop(round(s).forfeited.insert(id(1)))),
+        ("has no account", |s| {
+            s.supply.burned += account(s).balance;
+            s.accounts.remove(&id(1));
+        }),
+        ("tokens", |s| s.supply.emitted += 1),
+    ];
+    let mut world = World::new();
+    world.contribute(1);
+    assert_eq!(world.state.check_invariants(), Ok(()));
+    for (name, fault) in faults {
+        let mut state = world.state.clone();
+        fault(&mut state);
+        let found = state.check_invariants().unwrap_err();
+        assert!(found.contains(name), "{name}: {found}");
     }
 }

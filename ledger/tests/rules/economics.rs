@@ -24,11 +24,7 @@ fn oracle(policy: &Policy, examples: u64, weight: u32, quality: Option<&Quality>
     };
     let whole = u64::from(policy.reputation_contributions);
     let (top, bottom) = if whole == 0 { (1, 1) } else { (whole + accepted.min(whole), 2 * whole) };
-    BigUint::from(policy.reward_per_example)
-        * examples
-        * weight
-        * u128::try_from(improvement).unwrap()
-        * top
+    BigUint::from(policy.reward_per_example) * examples * weight * u128::try_from(improvement).unwrap() * top
         / (BigUint::from(policy.weights[0]) * 1000_u32 * bottom)
 }
 
@@ -42,7 +38,13 @@ fn the_formula_is_the_exact_one() {
         after: after.min(rows),
         rows,
     });
-    let figures = (edge(MAXIMUM_AMOUNT), edge(1 << 28), 1..=MAXIMUM_WEIGHT, edge(u64::from(u32::MAX)), edge(u64::from(u32::MAX)));
+    let figures = (
+        edge(MAXIMUM_AMOUNT),
+        edge(1 << 28),
+        1..=MAXIMUM_WEIGHT,
+        edge(u64::from(u32::MAX)),
+        edge(u64::from(u32::MAX)),
+    );
     let strategy = (figures, proptest::option::of(quality), any::<u64>(), 1..=MAXIMUM_WEIGHT);
     runner
         .run(&strategy, |((rate, examples, full, whole, gain), quality, accepted, weight)| {
@@ -120,7 +122,9 @@ fn splitting_into_identities_does_not_pay() {
     type Change = fn(&mut Policy);
     let figures: [(&str, Change); 4] = [
         ("as given", |_| ()),
-        ("one token an example, no reputation", |p| (p.reward_per_example, p.reputation_contributions) = (1, 0)),
+        ("one token an example, no reputation", |p| {
+            (p.reward_per_example, p.reputation_contributions) = (1, 0)
+        }),
         ("tiny rewards, half burned, half fee", |p| {
             (p.reward_per_example, p.reputation_contributions) = (1, 50);
             (p.burn_permille, p.fee_permille) = (500, 499);
@@ -128,8 +132,9 @@ fn splitting_into_identities_does_not_pay() {
         ("capped at 700 a round", |p| p.emission = 700),
     ];
     for (name, change) in figures {
-        let totals: Vec<(u8, u64)> =
-            [1, 2, 3, 4, 6, 10, 20, 30, 60].map(|identities| (identities, earned(identities, 60, change))).into();
+        let totals: Vec<(u8, u64)> = [1, 2, 3, 4, 6, 10, 20, 30, 60]
+            .map(|identities| (identities, earned(identities, 60, change)))
+            .into();
         println!("{name}: {totals:?}");
         assert!(totals[0].1 > 0 || name.starts_with("tiny"));
         assert!(totals.windows(2).all(|pair| pair[0].1 >= pair[1].1), "{name}: {totals:?}");
@@ -180,12 +185,14 @@ fn choosing_among_datasets_before_the_beacon_gains_nothing() {
         admitted.get_mut(&id(1)).unwrap().root = root;
         beacon(&id(NODE), &space, 1, &admitted, &[randomness; 32])
     };
-    let candidates = |attempt: u16| (0..500_u16).map(move |number| {
-        let mut root = [0; 32];
-        root[..2].copy_from_slice(&number.to_le_bytes());
-        root[2..4].copy_from_slice(&attempt.to_le_bytes());
-        root
-    });
+    let candidates = |attempt: u16| {
+        (0..500_u16).map(move |number| {
+            let mut root = [0; 32];
+            root[..2].copy_from_slice(&number.to_le_bytes());
+            root[2..4].copy_from_slice(&attempt.to_le_bytes());
+            root
+        })
+    };
     let (mut guessed, mut real) = (0, 0);
     for attempt in 0..20 {
         // Randomness 1 is the guess, 2 is what comes.
@@ -202,11 +209,17 @@ fn choosing_among_datasets_before_the_beacon_gains_nothing() {
 
 #[test]
 fn amounts_near_the_end_overflow_nothing() {
-    let mut world = World { state: weightproof_ledger::state::State::empty(), log: vec![], now: BEGINNING, space: [0; 32] };
+    let mut world = World {
+        state: weightproof_ledger::state::State::empty(),
+        log: vec![],
+        now: BEGINNING,
+        space: [0; 32],
+    };
     let half = u64::MAX / 2;
     let allocations = vec![(id(1), half), (id(2), half - 10_000), (id(3), 5_000)];
     world.take(Event::Genesis { network: id(NODE), operator: id(OPERATOR), allocations });
-    let spec = spec("space", Policy { emission: MAXIMUM_AMOUNT, reward_per_example: MAXIMUM_AMOUNT, ..policy() });
+    let spec =
+        spec("space", Policy { emission: MAXIMUM_AMOUNT, reward_per_example: MAXIMUM_AMOUNT, ..policy() });
     world.space = weightproof_ledger::step::space_id(&id(NODE), &spec);
     world.take(Event::CreateSpace { spec });
     let space = world.space;
@@ -223,7 +236,9 @@ fn amounts_near_the_end_overflow_nothing() {
     world.register(1, 1);
     world.open();
     // The fee would not fit into the operator's balance, were that full; here the cap and the sums hold.
-    let minted = |effects: &[Effect]| effects.iter().find_map(|e| if let Effect::Minted { amount } = e { Some(*amount) } else { None });
+    let minted = |effects: &[Effect]| {
+        effects.iter().find_map(|e| if let Effect::Minted { amount } = e { Some(*amount) } else { None })
+    };
     assert_eq!(minted(&world.contribute(1)), Some(MAXIMUM_AMOUNT));
     let evidence = crate::harness::report(
         submission(&world.statement(1, 1, 1), 1),
@@ -231,12 +246,20 @@ fn amounts_near_the_end_overflow_nothing() {
     );
     world.act(1, Action::Unstake { space, amount: half / 3 });
     world.act(3, evidence);
-    assert_eq!(world.member(1).stake + world.member(1).unbonding.iter().map(|part| part.amount).sum::<u64>(), half - half / 2);
+    assert_eq!(
+        world.member(1).stake + world.member(1).unbonding.iter().map(|part| part.amount).sum::<u64>(),
+        half - half / 2
+    );
 }
 
 #[test]
 fn a_full_balance_refuses_more_and_nothing_is_lost() {
-    let mut world = World { state: weightproof_ledger::state::State::empty(), log: vec![], now: BEGINNING, space: [0; 32] };
+    let mut world = World {
+        state: weightproof_ledger::state::State::empty(),
+        log: vec![],
+        now: BEGINNING,
+        space: [0; 32],
+    };
     let allocations = vec![(id(1), u64::MAX - 6_000), (id(2), 5_000)];
     world.take(Event::Genesis { network: id(NODE), operator: id(OPERATOR), allocations });
     let spec = spec("space", Policy { reward_per_example: 1_000, ..policy() });

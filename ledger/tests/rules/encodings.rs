@@ -60,13 +60,18 @@ fn events() -> Vec<Event> {
         Event::Genesis { network: id(1), operator: id(2), allocations: vec![(id(3), 4), (id(3), 5)] },
         Event::CreateSpace { spec: spec() },
         Event::OpenRound { space: id(1), randomness: id(2) },
-        Event::Contribution { signed: submission(), outcome: Outcome::Valid { candidate: id(1), largest: 2, quality } },
+        Event::Contribution {
+            signed: submission(),
+            outcome: Outcome::Valid { candidate: id(1), largest: 2, quality },
+        },
         Event::Contribution { signed: submission(), outcome: Outcome::Invalid { code: 307 } },
         Event::CloseRound { space: id(1) },
         Event::Release { space: id(1) },
         Event::Revert { space: id(1), version: 2, reason: "reason".into() },
     ];
-    events.extend(actions().into_iter().map(|action| Event::Signed { envelope: envelope(action), signature: [5; 64] }));
+    events.extend(
+        actions().into_iter().map(|action| Event::Signed { envelope: envelope(action), signature: [5; 64] }),
+    );
     events
 }
 
@@ -157,7 +162,10 @@ fn check<T: Canonical + PartialEq + Debug>(name: &str, value: &T) -> String {
     }
     for end in 0..bytes.len() {
         let code = T::decode(&bytes[..end], "value").unwrap_err().code;
-        assert!(matches!(code, ErrorCode::E103 | ErrorCode::E106 | ErrorCode::E101), "{name} cut at {end}: {code}");
+        assert!(
+            matches!(code, ErrorCode::E103 | ErrorCode::E106 | ErrorCode::E101),
+            "{name} cut at {end}: {code}"
+        );
     }
     let longer = [bytes.as_slice(), &[0]].concat();
     assert_eq!(T::decode(&longer, "value").unwrap_err().code, ErrorCode::E102, "{name}");
@@ -211,10 +219,16 @@ fn everything_has_one_encoding_and_it_is_the_published_one() {
 /// The first four bytes of the SHA-256 of each sample's encoding. A change here is a change of the format.
 const PUBLISHED: &[(&str, &str)] = &[
     ("Action", "f5a37cb4 9cddb9f3 d7783143 4eb4ebb9 56f4a157 d4028a3f ca358758 b87a287a"),
-    ("Effect", "14c546cc c996ba35 405667d5 adc95ff0 aa393777 bbb1345d 59c5641f 5f1c2b6d 06356133 52763c63 2f2e28f5 e6bcb907 07488bf6 b398573a d8dec2b8 cb959f81"),
+    (
+        "Effect",
+        "14c546cc c996ba35 405667d5 adc95ff0 aa393777 bbb1345d 59c5641f 5f1c2b6d 06356133 52763c63 2f2e28f5 e6bcb907 07488bf6 b398573a d8dec2b8 cb959f81",
+    ),
     ("Entry", "5161e6f3"),
     ("Envelope", "20ead46c e24ffe13 a9220b65 b45b2ea4 68063f93 4d4ddddf 96806272 5d2983f4"),
-    ("Event", "48813913 34e5852b 3be03247 97aa757e 9d544c89 06b34ba4 0b552a05 ba72daaf 5b8576d1 fc5e68c5 0e369057 0c0cf15a d2242b27 3dc3ce7f 7d0c638e caaf970a"),
+    (
+        "Event",
+        "48813913 34e5852b 3be03247 97aa757e 9d544c89 06b34ba4 0b552a05 ba72daaf 5b8576d1 fc5e68c5 0e369057 0c0cf15a d2242b27 3dc3ce7f 7d0c638e caaf970a",
+    ),
     ("Policy", "82f89b45 396bd644"),
     ("Possession", "8a2e4913"),
     ("Receipt", "a2db81b7"),

@@ -114,7 +114,8 @@ impl World {
         let before = self.state.digest();
         match step(&self.state, &event, self.now) {
             Ok((next, effects)) => {
-                let entry = Entry { index: self.state.entries, time: next.time, event, effects: effects.clone() };
+                let entry =
+                    Entry { index: self.state.entries, time: next.time, event, effects: effects.clone() };
                 let bytes = entry.encode();
                 // What is logged can be read again.
                 assert_eq!(Entry::decode(&bytes, "entry").unwrap(), entry);
@@ -134,7 +135,8 @@ impl World {
     #[track_caller]
     pub fn refused(&self, event: &Event) -> (ErrorCode, String) {
         let before = self.state.encode();
-        let refusal = step(&self.state, event, self.now).map(|(_, effects)| effects).expect_err("the event is refused");
+        let refusal =
+            step(&self.state, event, self.now).map(|(_, effects)| effects).expect_err("the event is refused");
         assert_eq!(self.state.encode(), before);
         (refusal.code, refusal.message)
     }

@@ -59,13 +59,23 @@ impl Player {
         let count = self.world.space().round_count;
         match kind {
             0..=15 => self.action(who, Action::Join { space, stake: amount.max(1_000) }),
-            16..=35 => self.action(who, Action::RegisterDataset { space, root: root(if kind < 30 { who } else { other }), rows: 400 + amount % 300 }),
+            16..=35 => self.action(
+                who,
+                Action::RegisterDataset {
+                    space,
+                    root: root(if kind < 30 { who } else { other }),
+                    rows: 400 + amount % 300,
+                },
+            ),
             36..=47 => self.action(who, Action::Stake { space, amount }),
             48..=59 => self.action(who, Action::Unstake { space, amount }),
             60..=71 => self.action(who, Action::Transfer { to: id(other + (amount % 3) as u8 * 7), amount }),
             72..=73 => {
                 self.fresh = self.fresh.wrapping_add(1).clamp(20, 190);
-                self.action(who, Action::RotateKey { key: id(self.fresh), proof: possession(who, self.fresh) })
+                self.action(
+                    who,
+                    Action::RotateKey { key: id(self.fresh), proof: possession(who, self.fresh) },
+                )
             }
             74 if amount % 4 == 0 => self.action(who, Action::RevokeKey {}),
             75..=110 => self.world.opening(),
@@ -74,7 +84,10 @@ impl Player {
             161..=164 => Event::Revert { space, version: amount % 4, reason: "a history".into() },
             165 => {
                 // Signed by somebody else.
-                signed(self.world.envelope(who, Action::RevokeKey {}), self.signer(other).wrapping_add(u8::from(who == other)))
+                signed(
+                    self.world.envelope(who, Action::RevokeKey {}),
+                    self.signer(other).wrapping_add(u8::from(who == other)),
+                )
             }
             166..=167 => {
                 let mut envelope = self.world.envelope(who, Action::Stake { space, amount });
@@ -144,7 +157,8 @@ impl Player {
 
 /// The effects tell of every token: balances account by account, stakes member by member, what was minted and burned.
 fn accounted(before: &State, after: &State, effects: &[Effect]) -> Result<(), TestCaseError> {
-    let mut balances: BTreeMap<Id, i128> = before.accounts.iter().map(|(id, a)| (*id, i128::from(a.balance))).collect();
+    let mut balances: BTreeMap<Id, i128> =
+        before.accounts.iter().map(|(id, a)| (*id, i128::from(a.balance))).collect();
     let mut stakes: BTreeMap<(Id, Id), u64> = BTreeMap::new();
     for (space, members) in before.spaces.iter().map(|(id, space)| (id, &space.members)) {
         stakes.extend(members.iter().map(|(id, member)| ((*space, *id), member.stake)));
@@ -152,8 +166,12 @@ fn accounted(before: &State, after: &State, effects: &[Effect]) -> Result<(), Te
     let (mut minted, mut burned) = (0_i128, 0_i128);
     for effect in effects {
         match effect {
-            Effect::Credited { account, amount, .. } => *balances.entry(*account).or_default() += i128::from(*amount),
-            Effect::Debited { account, amount, .. } => *balances.entry(*account).or_default() -= i128::from(*amount),
+            Effect::Credited { account, amount, .. } => {
+                *balances.entry(*account).or_default() += i128::from(*amount)
+            }
+            Effect::Debited { account, amount, .. } => {
+                *balances.entry(*account).or_default() -= i128::from(*amount)
+            }
             Effect::Minted { amount } => minted += i128::from(*amount),
             Effect::Burned { amount } => burned += i128::from(*amount),
             Effect::StakeChanged { space, account, before, after, .. } => {
@@ -163,7 +181,10 @@ fn accounted(before: &State, after: &State, effects: &[Effect]) -> Result<(), Te
         }
     }
     for (account, balance) in balances {
-        prop_assert_eq!(after.accounts.get(&account).map_or(0, |account| i128::from(account.balance)), balance);
+        prop_assert_eq!(
+            after.accounts.get(&account).map_or(0, |account| i128::from(account.balance)),
+            balance
+        );
     }
     for ((space, account), stake) in stakes {
         prop_assert_eq!(after.spaces[&space].members[&account].stake, stake);
@@ -217,7 +238,9 @@ fn replayed(player: &Player) -> Result<(), TestCaseError> {
                 // A later time may be as good a history, but it is another one.
                 0 => forged.time += 1,
                 1 => forged.index += 1,
-                2 => forged.effects.push(Effect::Credited { account: id(1), amount: 1, cause: "gift".into() }),
+                2 => {
+                    forged.effects.push(Effect::Credited { account: id(1), amount: 1, cause: "gift".into() })
+                }
                 _ => drop(forged.effects.pop()),
             }
             let bytes = forged.encode();
@@ -235,7 +258,7 @@ fn replayed(player: &Player) -> Result<(), TestCaseError> {
 }
 
 fn run(seed: u8, cases: u32, length: usize, policy: fn() -> Policy) {
-    let config = Config { cases, failure_persistence: None, max_shrink_iters: 2_000, ..Config::default() };
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 100, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]));
     let seen = std::cell::RefCell::new((0, 0, BTreeMap::<&str, u64>::new()));
     runner
@@ -264,7 +287,7 @@ fn run(seed: u8, cases: u32, length: usize, policy: fn() -> Policy) {
 }
 
 fn size() -> (u32, usize) {
-    if std::env::var_os("WEIGHTPROOF_LONG_TESTS").is_some() { (200, 2_000) } else { (6, 500) }
+    if std::env::var_os("WEIGHTPROOF_LONG_TESTS").is_some() { (40, 1_500) } else { (6, 500) }
 }
 
 #[test]

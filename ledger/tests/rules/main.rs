@@ -1,5 +1,7 @@
 //! The rules under attack (specs/ledger.md): every refusal, every escape that was thought of, random histories, encodings,
 //! signatures and what can be earned.
+#![allow(clippy::unwrap_used)]
+
 mod attacks;
 mod economics;
 mod encodings;

@@ -10,8 +10,7 @@ use weightproof_ledger::signed::{Message, usable_key};
 
 use crate::harness::*;
 
-const DOMAINS: [&str; 4] =
-    [Envelope::DOMAIN, Possession::DOMAIN, Submission::DOMAIN, Receipt::DOMAIN];
+const DOMAINS: [&str; 4] = [Envelope::DOMAIN, Possession::DOMAIN, Submission::DOMAIN, Receipt::DOMAIN];
 
 fn samples() -> [Vec<u8>; 4] {
     let network = id(NODE);
@@ -119,11 +118,20 @@ fn a_malleated_signature_is_refused() {
 #[test]
 fn keys_of_small_order_are_refused() {
     // y of the eight points of small order: 1, −1, 0 and the two of order 8, in every encoding.
-    let eighth: BigUint = "2707385501144840649318225287225658788936804267575313519463743609750303021993".parse().unwrap();
+    let eighth: BigUint =
+        "2707385501144840649318225287225658788936804267575313519463743609750303021993".parse().unwrap();
     let zero = BigUint::ZERO;
     let one = BigUint::from(1_u8);
     let mut refused = 0;
-    for y in [one.clone(), prime() - 1_u8, zero.clone(), eighth.clone(), prime() - &eighth, prime(), prime() + &one] {
+    for y in [
+        one.clone(),
+        prime() - 1_u8,
+        zero.clone(),
+        eighth.clone(),
+        prime() - &eighth,
+        prime(),
+        prime() + &one,
+    ] {
         for sign in [0, 128] {
             let mut bytes = little_endian(&y);
             bytes[31] |= sign;

@@ -110,6 +110,18 @@ impl<'a> Node<'a> {
         Ok(())
     }
 
+    /// Takes a node that was met for the first time as what it says it is; one that was joined must be the same.
+    ///
+    /// # Errors
+    /// As for [`Node::open`].
+    pub fn adopt(&mut self) -> Result<(), Failure> {
+        if self.profile.origin.is_empty() {
+            self.profile.network = id("network", &self.described.network)?;
+            self.profile.origin = self.described.origin.clone();
+        }
+        self.recognise()
+    }
+
     /// What the node says of itself.
     pub fn described(&self) -> &v1::DescribeNodeResponse {
         &self.described

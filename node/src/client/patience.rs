@@ -1,5 +1,6 @@
 //! Trying again: what fails today may succeed in a minute, and a node that comes back must not meet everybody at once.
 use super::Node;
+use super::profile::{Profile, Profiles};
 use crate::bars::Bars;
 use crate::failure::Failure;
 use crate::output::{Output, duration};
@@ -42,11 +43,6 @@ impl Backoff {
         let _ = getrandom::fill(&mut chance);
         sleep(self.step(chance[0]), bars)
     }
-
-    /// The next wait is short again.
-    pub fn reset(&mut self) {
-        self.next = FIRST;
-    }
 }
 
 /// Sleeps unless the user interrupts.
@@ -85,35 +81,75 @@ pub fn persist<'a, T>(
     output: &Output,
     mut attempt: impl FnMut(&mut Node<'a>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let mut backoff = Backoff::default();
-    let mut said = None;
+    let mut waiting = Waiting::default();
+    let mut begun = Instant::now();
     let mut outcome = attempt(node);
     loop {
-        match outcome {
-            Err(failure) if may_pass(&failure) => {
-                say(node, output, &failure, &mut said);
-                backoff.wait(node.bars())?;
-                outcome = node.reopen().and_then(|()| attempt(node));
+        let failure = match outcome {
+            Err(failure) if may_pass(&failure) => failure,
+            outcome => return outcome,
+        };
+        if begun.elapsed() > LONGEST {
+            // It went well for a while: this is another trouble.
+            waiting = Waiting::default();
+        }
+        waiting.wait(&failure, node.bars(), output)?;
+        outcome = match node.reopen() {
+            Ok(()) => {
+                waiting.over(node.profile().address.as_str(), &failure, output);
+                begun = Instant::now();
+                attempt(node)
             }
-            outcome => {
-                if let Some((since, _)) = said.filter(|_| outcome.is_ok()) {
-                    let away = duration(Instant::now().duration_since(since).as_secs_f64());
-                    output.line("again", format!("{} answers after {away}", node.profile().address));
-                }
-                return outcome;
-            }
+            Err(failure) => Err(failure),
+        };
+    }
+}
+
+/// Connects as [`Node::open`], waiting for a node that is away.
+///
+/// # Errors
+/// A failure that does not pass.
+pub fn open_patiently<'a>(
+    profiles: &Profiles,
+    profile: &Profile,
+    bars: &'a Bars,
+    output: &Output,
+) -> Result<Node<'a>, Failure> {
+    let mut waiting = Waiting::default();
+    loop {
+        match Node::open(profiles.clone(), profile.clone(), bars) {
+            Err(failure) if may_pass(&failure) => waiting.wait(&failure, bars, output)?,
+            outcome => return outcome,
         }
     }
 }
 
-/// Says why it waits, once for each reason.
-fn say(node: &Node<'_>, output: &Output, failure: &Failure, said: &mut Option<(Instant, &'static str)>) {
-    let since = said.map_or_else(Instant::now, |(since, _)| since);
-    if said.is_none_or(|(_, code)| code != failure.code()) {
-        node.bars().clear();
-        output.line("wait", format!("[{}] {failure}", failure.code()));
+/// One stretch of trouble: said once for each reason.
+#[derive(Default)]
+struct Waiting {
+    backoff: Backoff,
+    since: Option<Instant>,
+    said: Option<&'static str>,
+}
+
+impl Waiting {
+    fn wait(&mut self, failure: &Failure, bars: &Bars, output: &Output) -> Result<(), Failure> {
+        self.since.get_or_insert_with(Instant::now);
+        if self.said != Some(failure.code()) {
+            bars.clear();
+            output.line("wait", format!("[{}] {failure}", failure.code()));
+            self.said = Some(failure.code());
+        }
+        self.backoff.wait(bars)
     }
-    *said = Some((since, failure.code()));
+
+    /// The connection stands again; the backoff stays, since a node may fall over as soon as it is asked.
+    fn over(&mut self, address: &str, failure: &Failure, output: &Output) {
+        if let (Failure::Unreachable(_), Some(since)) = (failure, self.since.take()) {
+            output.line("again", format!("{address} answers after {}", duration(since.elapsed().as_secs_f64())));
+            self.said = None;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -128,8 +164,7 @@ mod tests {
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
         assert!(backoff.step(255) < Duration::from_secs(90));
         assert!(backoff.step(128) > LONGEST);
-        backoff.reset();
-        assert_eq!(backoff.step(0), FIRST);
+        assert_eq!(Backoff::default().step(0), FIRST);
     }
 
     #[test]

@@ -1,15 +1,25 @@
 //! One file a command; each takes its arguments and says how it ended.
-mod estimate;
+mod audit;
+mod contribute;
+pub(crate) mod estimate;
 mod evaluate;
 mod export;
 mod generate;
 mod init;
 mod inspect;
+mod join;
+mod keys;
+mod models;
+mod log;
 mod node;
 mod plan;
 mod predict;
+mod space;
+mod status;
+mod tokens;
 mod train;
 mod verify;
+mod watch;
 
 use crate::cli::Command;
 use crate::exit::Exit;
@@ -35,6 +45,23 @@ pub fn run(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Doctor(arguments) => node::doctor(&arguments, output),
         Command::Backup(arguments) => node::backup(&arguments, output),
         Command::Revert(arguments) => node::revert(&arguments, output),
+        Command::Audit(arguments) => audit::run(&arguments, output),
+        Command::Log(arguments) => log::run(&arguments, output),
+        Command::Join(arguments) => join::run(&arguments, output),
+        Command::Register(arguments) => contribute::register(&arguments, output),
+        Command::Contribute(arguments) => contribute::run(&arguments, output),
+        Command::Submit(arguments) => contribute::submit(&arguments, output),
+        Command::Watch(arguments) => watch::run(&arguments, output),
+        Command::Status(arguments) => status::run(&arguments, output),
+        Command::Spaces(arguments) => status::spaces(&arguments, output),
+        Command::Stake(arguments) => tokens::stake(&arguments, output),
+        Command::Unstake(arguments) => tokens::unstake(&arguments, output),
+        Command::Transfer(arguments) => tokens::transfer(&arguments, output),
+        Command::Balance(arguments) => tokens::balance(&arguments, output),
+        Command::Models(arguments) => models::list(&arguments, output),
+        Command::Pull(arguments) => models::pull(&arguments, output),
+        Command::Keys(arguments) => keys::run(&arguments.action, output),
+        Command::Space(arguments) => space::run(&arguments.action, output),
         Command::Completions { shell } => generate::completions(shell, output),
         Command::Man => generate::manual(output),
     }

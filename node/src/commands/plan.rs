@@ -100,7 +100,10 @@ fn fit(table: &Table, label: &str, kind: TargetKind, split: &data::Split) -> Res
 }
 
 /// One hidden layer for any data: classes by softmax, a quantity by squared error.
-fn default_program(schema: &Schema, kind: TargetKind) -> Result<Program, Failure> {
+///
+/// # Errors
+/// [`Failure::Program`].
+pub fn default_program(schema: &Schema, kind: TargetKind) -> Result<Program, Failure> {
     let problem = |error| Failure::Program(format!("no default program suits the data: {error}"));
     match kind {
         TargetKind::Classes => Program::default_for(schema.inputs(), schema.outputs()).map_err(problem),
@@ -130,7 +133,11 @@ fn check_continues(of_model: &Program, program: &Program) -> Result<(), Failure>
     Ok(())
 }
 
-fn check_fits(schema: &Schema, program: &Program) -> Result<(), Failure> {
+/// That a program has the inputs and outputs of the data.
+///
+/// # Errors
+/// [`Failure::Program`].
+pub fn check_fits(schema: &Schema, program: &Program) -> Result<(), Failure> {
     if program.inputs() != schema.inputs() || program.outputs() != schema.outputs() {
         return Err(Failure::Program(format!(
             "expected layers from {} inputs (the data's columns, one a category) to {} outputs (the label's classes), found {} to {}; change model.layers in the program",

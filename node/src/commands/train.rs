@@ -28,6 +28,9 @@ struct Envelope<'a> {
 
 /// Trains, proves and verifies the contributions that the run still lacks.
 pub fn run(arguments: &Train, output: &Output) -> Result<Exit, Failure> {
+    if arguments.submit {
+        return super::contribute::once(arguments, output);
+    }
     let plan = Plan::make(Sources {
         data: &arguments.data,
         label: &arguments.label,

@@ -283,6 +283,16 @@ impl Reader {
         })
     }
 
+    /// The signed checkpoint of the log's end: a C2SP note. `None` before the first entry.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn checkpoint(&self) -> Result<Option<String>, StoreError> {
+        self.with("read the checkpoint", |connection| {
+            connection.query_row("SELECT note FROM checkpoint", [], |row| row.get(0)).optional()
+        })
+    }
+
     /// A model's canonical integers.
     ///
     /// # Errors

@@ -1,0 +1,6 @@
+//! Nodes as processes: what members may do, what strangers may not, and what survives.
+// The lint exempts `#[test]` functions alone; the helpers here are as much tests as those.
+#![allow(clippy::unwrap_used)]
+
+mod harness;
+mod journey;
