@@ -117,6 +117,11 @@ pub fn grouped(number: usize) -> String {
     text
 }
 
+/// `1 member`, `2 members`.
+pub fn counted(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -222,6 +227,7 @@ mod tests {
             ["0", "999", "1,058", "10,000", "1,234,567"],
             [0, 999, 1058, 10_000, 1_234_567].map(grouped)[..]
         );
+        assert_eq!([0, 1, 2].map(|number| counted(number, "row")), ["0 rows", "1 row", "2 rows"]);
         assert_eq!(duration(0.041), "41 ms");
         assert_eq!(duration(2.34), "2.3 s");
         assert_eq!(duration(200.0), "3 min 20 s");

@@ -639,3 +639,57 @@ fn the_invariants_see_what_breaks_them() {
         assert!(found.contains(name), "{name}: {found}");
     }
 }
+
+#[test]
+fn an_offence_ends_the_reputation() {
+    for equivocate in [false, true] {
+        let mut world = World::new();
+        world.contribute(1);
+        world.contribute(2);
+        world.take(world.closing());
+        world.open();
+        assert_eq!(world.member(1).accepted, 1);
+        if equivocate {
+            let of = |update| submission(&world.statement(1, 2, update), 1);
+            let evidence = report(of(1), of(2));
+            world.act(3, evidence);
+        } else {
+            world.take(invalid(world.submission(1)));
+        }
+        assert_eq!((world.member(1).accepted, world.member(2).accepted), (0, 1));
+    }
+}
+
+#[test]
+fn a_row_counts_once() {
+    let mut world =
+        World::under(Policy { reputation_contributions: 0, burn_permille: 0, fee_permille: 0, ..policy() });
+    world.close();
+    world.act(1, Action::RegisterDataset { space: world.space, root: root(1), rows: 100 });
+    world.open();
+    assert_eq!([1, 2].map(|who| reward(&world.contribute(who))), [100, 512]);
+}
+
+#[test]
+fn a_round_is_forgotten_when_neither_lateness_nor_evidence_reaches_it() {
+    let mut world = World::new();
+    let (opened, late) = (world.now, valid(world.submission(1)));
+    let evidence = conflicting(&world, 1);
+    world.close();
+    world.open();
+    world.close();
+    let mut slow = world.clone();
+    slow.now = opened + policy().evidence_seconds + 1;
+    slow.open();
+    slow.take(late);
+    world.open();
+    world.close();
+    assert!(world.now <= opened + policy().evidence_seconds);
+    world.now = opened + policy().evidence_seconds;
+    let mut after = world.clone();
+    world.open();
+    world.act(3, evidence);
+    after.now += 1;
+    after.open();
+    assert!(after.space().round(1).is_none());
+}

@@ -178,8 +178,8 @@ impl Plan {
         writer.contributions(self.contributions.len() as u64)?;
         for statement in &self.contributions {
             let file = reader.contribution(statement)?;
-            let file =
-                file.ok_or_else(|| WriteError::Missing(format!("the file of contribution {}", hex(statement))))?;
+            let file = file
+                .ok_or_else(|| WriteError::Missing(format!("the file of contribution {}", hex(statement))))?;
             let receipt = match reader.receipt(statement)? {
                 None => None,
                 Some(bytes) => Some(SignedReceipt::decode(&bytes, "receipt").map_err(|_| {
@@ -388,16 +388,19 @@ impl<R: Read> Contributions<R> {
         self.left -= 1;
         let statement_digest = self.source.array("statement digest")?;
         let offset = self.source.offset;
-        let receipt = match self.source.array("receipt flag")? {
-            [0] => None,
-            [1] => {
-                let bytes: [u8; RECEIPT_BYTES] = self.source.array("receipt")?;
-                Some(SignedReceipt::read(&mut Bytes::new(&bytes), "receipt").map_err(|error| {
-                    format(error.code, offset, "receipt", error.expected, error.found)
-                })?)
-            }
-            [other] => return Err(format(ErrorCode::E101, offset, "receipt flag", "0 or 1", other.to_string())),
-        };
+        let receipt =
+            match self.source.array("receipt flag")? {
+                [0] => None,
+                [1] => {
+                    let bytes: [u8; RECEIPT_BYTES] = self.source.array("receipt")?;
+                    Some(SignedReceipt::read(&mut Bytes::new(&bytes), "receipt").map_err(|error| {
+                        format(error.code, offset, "receipt", error.expected, error.found)
+                    })?)
+                }
+                [other] => {
+                    return Err(format(ErrorCode::E101, offset, "receipt flag", "0 or 1", other.to_string()));
+                }
+            };
         self.unread = self.source.length("contribution file", MAXIMUM_FILE)?;
         Ok(Some(Carried { statement_digest, receipt, length: self.unread }))
     }
@@ -504,7 +507,9 @@ impl<R: Read> Source<R> {
                 break;
             }
         }
-        Bytes::new(&bytes).varint(what).map_err(|error| format(error.code, offset, what, error.expected, error.found))
+        Bytes::new(&bytes)
+            .varint(what)
+            .map_err(|error| format(error.code, offset, what, error.expected, error.found))
     }
 
     fn bounded(&mut self, what: &'static str, limit: u64, unit: &str) -> Result<u64, ReadError> {
@@ -529,7 +534,8 @@ impl<R: Read> Source<R> {
         let offset = self.offset;
         let length = self.length(what, limit)?;
         let bytes = self.bytes(what, length)?;
-        String::from_utf8(bytes).map_err(|_| format(ErrorCode::E101, offset, what, "UTF-8 text", "other bytes"))
+        String::from_utf8(bytes)
+            .map_err(|_| format(ErrorCode::E101, offset, what, "UTF-8 text", "other bytes"))
     }
 
     /// Checks that the stream ends here.
@@ -607,7 +613,7 @@ mod tests {
     fn code(source: &[u8]) -> ErrorCode {
         match read(source) {
             Err(ReadError::Format { code, .. }) => code,
-            other => panic!("expected a refusal, found {other:?}"),
+            other => panic!("expected a refusal, found {:?}", other.map(|parts| parts.3)),
         }
     }
 
@@ -655,13 +661,13 @@ mod tests {
             change(&mut changed);
             changed
         };
-        // Places: 21 the key, 53 the note, 59 the space, 99 the entries, 303 the contributions, 336 the receipt's flag.
+        // Places: 21 the key, 53 the note, 59 the space, 99 the entries, 304 the contributions, 337 the receipt's flag.
         let cases: [(ErrorCode, fn(&mut Vec<u8>)); 7] = [
             (ErrorCode::E102, |bytes| bytes.push(0)),
             (ErrorCode::E105, |bytes| bytes[3] = b'2'),
             (ErrorCode::E101, |bytes| bytes[0] = b'w'),
             (ErrorCode::E101, |bytes| bytes[10] = 0xff),
-            (ErrorCode::E101, |bytes| bytes[336] = 2),
+            (ErrorCode::E101, |bytes| bytes[337] = 2),
             // 2 entries in two bytes.
             (ErrorCode::E101, |bytes| drop(bytes.splice(99..100, [0x82, 0]))),
             (ErrorCode::E103, |bytes| drop(bytes.splice(4..5, [0x81, 8]))),
@@ -690,8 +696,8 @@ mod tests {
             (53..54, &[0x80, 0x80, 8]),
             (99..100, &[0x80, 0x80, 0x80, 0x80, 0x10]),
             (100..101, &[0x80, 0x80, 0x80, 0x20]),
-            (303..304, &[0x80, 0x80, 0x80, 0x80, 0x10]),
-            (523..526, &[0x80, 0x80, 0x80, 0x80, 0x10]),
+            (304..305, &[0x80, 0x80, 0x80, 0x80, 0x10]),
+            (524..527, &[0x80, 0x80, 0x80, 0x80, 0x10]),
         ];
         for (place, allowed) in places {
             let mut bytes = sample();

@@ -185,7 +185,8 @@ impl<'a> Exported<'a> {
             property("contributions-proven", &report.proven.to_string()),
             property("lineage-depth", &report.depth.to_string()),
         ];
-        properties.extend(report.contributions().map(|made| property("statement-digest", &made.statement_digest)));
+        properties
+            .extend(report.contributions().map(|made| property("statement-digest", &made.statement_digest)));
         properties.extend(report.proved.iter().map(|line| property("proved", line)));
         properties.extend(report.signed.iter().map(|line| property("signed", line)));
         json!({
@@ -252,7 +253,8 @@ impl<'a> Exported<'a> {
         }
         row("Last entry, UTC", self.time);
         row("SHA-256 of the bundle", self.bundle);
-        let lists = [("Proved", &report.proved), ("Signed", &report.signed), ("Not shown", &report.not_shown)];
+        let lists =
+            [("Proved", &report.proved), ("Signed", &report.signed), ("Not shown", &report.not_shown)];
         for (title, lines) in lists {
             let _ = writeln!(card, "\n## {title}\n");
             for line in lines {
@@ -260,13 +262,15 @@ impl<'a> Exported<'a> {
             }
         }
         let _ = writeln!(card, "\n## Training data\n");
-        let _ = writeln!(card, "Rows never left their holders; the log has the roots of their commitments.\n");
+        let _ =
+            writeln!(card, "Rows never left their holders; the log has the roots of their commitments.\n");
         let _ = writeln!(card, "| Dataset root | Rows |\n|---|---|");
         for (root, rows) in self.datasets() {
             let _ = writeln!(card, "| {root} | {rows} |");
         }
         let _ = writeln!(card, "\n## Lineage\n");
-        let _ = writeln!(card, "| Version | Round | Entry | Contributor | Weight | Reward | Proof | Statement |");
+        let _ =
+            writeln!(card, "| Version | Round | Entry | Contributor | Weight | Reward | Proof | Statement |");
         let _ = writeln!(card, "|---|---|---|---|---|---|---|---|");
         for version in &report.lineage {
             if version.contributions.is_empty() {
@@ -274,7 +278,11 @@ impl<'a> Exported<'a> {
                     Some(earlier) => format!("taken back to version {earlier}"),
                     None => "from program and seed".to_owned(),
                 };
-                let _ = writeln!(card, "| {} | | {} | {how} | | | computed again | |", version.version, version.entry);
+                let _ = writeln!(
+                    card,
+                    "| {} | | {} | {how} | | | computed again | |",
+                    version.version, version.entry
+                );
             }
             for made in &version.contributions {
                 let _ = writeln!(

@@ -2,9 +2,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use weightproof_ledger::Id;
 use weightproof_ledger::canonical::Canonical;
 use weightproof_ledger::event::{Entry, Event};
-use weightproof_ledger::Id;
 
 use super::log::{Played, Player};
 use super::{AuditError, Finding, Stop};
@@ -62,7 +62,9 @@ pub(super) fn play(
     let reader = Reader::open(&folder.join(DATABASE)).map_err(store)?;
     // The checkpoint first: entries that a running node adds afterwards are beyond it and are not asked for.
     let Some(note) = reader.checkpoint().map_err(store)? else {
-        return Err(Finding::new(ErrorCode::E506, "expected a log with a signed checkpoint, found none").into());
+        return Err(
+            Finding::new(ErrorCode::E506, "expected a log with a signed checkpoint, found none").into()
+        );
     };
     let first = reader.entries(0, 1).map_err(store)?;
     let network = first.first().and_then(|(_, bytes)| match Entry::decode(bytes, "entry").ok()?.event {

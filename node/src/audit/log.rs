@@ -51,7 +51,8 @@ impl Player {
             return Err(Finding::new(ErrorCode::E308, text));
         }
         let key = usable_key(network).map_err(|refusal| {
-            let text = "node's key: expected an Ed25519 public key, found other bytes or a point of small order";
+            let text =
+                "node's key: expected an Ed25519 public key, found other bytes or a point of small order";
             Finding::new(refusal.code, text)
         })?;
         let checkpoint = open_checkpoint(note, origin, key)?;
@@ -98,7 +99,11 @@ impl Player {
             return Err(Finding::new(ErrorCode::E504, text));
         }
         if played == 0 {
-            return Err(Finding::new(ErrorCode::E506, "expected a log with a first entry, found an empty one").at(0));
+            return Err(Finding::new(
+                ErrorCode::E506,
+                "expected a log with a first entry, found an empty one",
+            )
+            .at(0));
         }
         let (state, tree) = self.replay.into_parts();
         Ok(Played { state, tree })
@@ -197,9 +202,14 @@ impl LogReport {
         self.accounts = state
             .accounts
             .iter()
-            .map(|(id, account)| AccountFacts { account: hex(id), balance: account.balance, staked: staked(id) })
+            .map(|(id, account)| AccountFacts {
+                account: hex(id),
+                balance: account.balance,
+                staked: staked(id),
+            })
             .collect();
-        self.accounts.sort_by_key(|account| std::cmp::Reverse(account.balance.saturating_add(account.staked)));
+        self.accounts
+            .sort_by_key(|account| std::cmp::Reverse(account.balance.saturating_add(account.staked)));
         self.spaces = state
             .spaces
             .iter()

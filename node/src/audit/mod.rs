@@ -79,11 +79,21 @@ impl Finding {
     }
 }
 
-/// Foreign text for people: characters that steer a terminal or the direction of writing are shown, not obeyed.
+/// Foreign text for people, on one line: characters that steer a terminal or the direction of writing are shown, not
+/// obeyed.
 fn plain(text: &str) -> String {
-    let steers = |character: char| {
-        character.is_control()
-            || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2028}' | '\u{2029}' | '\u{2066}'..='\u{2069}')
-    };
     text.chars().map(|character| if steers(character) { '\u{fffd}' } else { character }).collect()
+}
+
+/// As [`plain`], but lines stay lines.
+fn plain_lines(text: &str) -> String {
+    text.lines().map(|line| plain(&line.replace('\t', " "))).collect::<Vec<_>>().join("\n")
+}
+
+fn steers(character: char) -> bool {
+    let directions = matches!(
+        character,
+        '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    );
+    character.is_control() || directions
 }

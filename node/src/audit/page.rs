@@ -66,7 +66,10 @@ fn write(report: &Report, page: &mut String) -> fmt::Result {
         page,
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
     )?;
-    writeln!(page, "<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>")?;
+    writeln!(
+        page,
+        "<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>"
+    )?;
     verdict(report, page)?;
     facts(report, page)?;
     lineage(report, page)?;
@@ -93,16 +96,20 @@ fn verdict(report: &Report, page: &mut String) -> fmt::Result {
 
 fn facts(report: &Report, page: &mut String) -> fmt::Result {
     writeln!(page, "<h2 id=\"facts\">Facts</h2>\n<dl>")?;
-    let mut fact = |name: &str, value: &str| {
-        writeln!(page, "<dt>{}</dt><dd>{}</dd>", Escaped(name), Escaped(value))
-    };
+    let mut fact =
+        |name: &str, value: &str| writeln!(page, "<dt>{}</dt><dd>{}</dd>", Escaped(name), Escaped(value));
     if let Some(digest) = &report.model_digest {
         fact("Model digest", digest)?;
     }
     if let Some(space) = &report.space {
         fact("Space", &format!("{} ({})", space.name, space.id))?;
         let widths: Vec<String> = space.layers.iter().map(usize::to_string).collect();
-        let work = format!("layers {}, {} steps of {} rows a contribution", widths.join("-"), space.steps, space.batch);
+        let work = format!(
+            "layers {}, {} steps of {} rows a contribution",
+            widths.join("-"),
+            space.steps,
+            space.batch
+        );
         fact("Training program", &format!("{work}, digest {}", space.program_digest))?;
         if let Some(validation) = &space.validation {
             fact("Validation set", &format!("digest {validation}; figures are the operator's word"))?;
@@ -121,7 +128,10 @@ fn facts(report: &Report, page: &mut String) -> fmt::Result {
     if let Some(supply) = &report.supply {
         let (word, tokens) = (if supply.conserved { "conserved" } else { "not conserved" }, supply.tokens);
         let (genesis, emitted, burned) = (supply.genesis, supply.emitted, supply.burned);
-        fact("Tokens", &format!("{tokens} = {genesis} allocated + {emitted} minted - {burned} burned: {word}"))?;
+        fact(
+            "Tokens",
+            &format!("{tokens} = {genesis} allocated + {emitted} minted - {burned} burned: {word}"),
+        )?;
         fact("Rewards in this lineage", &report.rewards.to_string())?;
     }
     writeln!(page, "</dl>")
@@ -136,8 +146,17 @@ fn lineage(report: &Report, page: &mut String) -> fmt::Result {
         page,
         "<div class=\"table\" role=\"region\" aria-labelledby=\"lineage\" tabindex=\"0\">\n<table>\n<caption>Every version that this one comes from, and every contribution in it, in the order of the log.</caption>"
     )?;
-    let heads =
-        ["Version", "Round", "Log entry", "Contributor", "Rows", "Weight", "Reward", "Proof", "Statement digest"];
+    let heads = [
+        "Version",
+        "Round",
+        "Log entry",
+        "Contributor",
+        "Rows",
+        "Weight",
+        "Reward",
+        "Proof",
+        "Statement digest",
+    ];
     let cells: String = heads.iter().map(|head| format!("<th scope=\"col\">{head}</th>")).collect();
     writeln!(page, "<thead><tr>{cells}</tr></thead>")?;
     for version in &report.lineage {
@@ -243,7 +262,11 @@ fn evidence(report: &Report, page: &mut String) -> fmt::Result {
     }
     if let Some(space) = &report.space {
         writeln!(page, "<h3>Training program</h3>\n<pre>{}</pre>", Escaped(&space.program))?;
-        writeln!(page, "<h3>Columns, classes and standardisation</h3>\n<pre>{}</pre>", Escaped(&space.schema))?;
+        writeln!(
+            page,
+            "<h3>Columns, classes and standardisation</h3>\n<pre>{}</pre>",
+            Escaped(&space.schema)
+        )?;
     }
     Ok(())
 }

@@ -22,7 +22,7 @@ use super::report::{
     Verdict, VersionFacts,
 };
 use super::trace::{ContributionTrace, Trace, VersionTrace};
-use super::{AuditError, Stop, plain};
+use super::{AuditError, Stop, plain, plain_lines};
 use crate::judge::{self, Judge};
 use crate::output::{hex, utc};
 
@@ -81,8 +81,9 @@ impl Audit<'_> {
         if contributions.count() != total {
             let found = contributions.count();
             let code = if found < total { ErrorCode::E106 } else { ErrorCode::E201 };
-            let text =
-                format!("expected the {total} contributions of the lineage, found {found}; fetch the bundle again");
+            let text = format!(
+                "expected the {total} contributions of the lineage, found {found}; fetch the bundle again"
+            );
             return Err(Finding::new(code, text).into());
         }
         self.models(&header, &spec, &lineage, &mut contributions)?;
@@ -141,14 +142,20 @@ impl Audit<'_> {
     }
 
     /// The versions that this one comes from, written into the report.
-    fn lineage(&mut self, header: &Header, trace: &Trace) -> Result<(Arc<SpaceSpec>, Vec<VersionTrace>), Stop> {
+    fn lineage(
+        &mut self,
+        header: &Header,
+        trace: &Trace,
+    ) -> Result<(Arc<SpaceSpec>, Vec<VersionTrace>), Stop> {
         let Some(spec) = trace.spec.clone() else {
-            let text = format!("expected a space of this log, found {}, which it never opened", hex(&header.space));
+            let text =
+                format!("expected a space of this log, found {}, which it never opened", hex(&header.space));
             return Err(Finding::new(ErrorCode::E201, text).into());
         };
         let Some(lineage) = trace.lineage(header.version) else {
             let newest = trace.versions.len().saturating_sub(1);
-            let text = format!("expected a version up to {newest} of {}, found {}", spec.name, header.version);
+            let text =
+                format!("expected a version up to {newest} of {}, found {}", spec.name, header.version);
             return Err(Finding::new(ErrorCode::E201, text).into());
         };
         let program = decode_program(&spec)?;
@@ -177,7 +184,9 @@ impl Audit<'_> {
         let made = || lineage.iter().flat_map(|version| &version.contributions);
         if made().next().is_some() {
             let halo2 = made().any(|contribution| contribution.statement.seal == SEAL_HALO2);
-            judge.prepare(&program, halo2).map_err(|failure| Finding::new(ErrorCode::E207, failure.to_string()))?;
+            judge
+                .prepare(&program, halo2)
+                .map_err(|failure| Finding::new(ErrorCode::E207, failure.to_string()))?;
         }
         self.progress.begin("proofs", self.report.contributions);
         let mut models = Models { last_use: last_uses(lineage), versions: BTreeMap::new(), program };
@@ -197,7 +206,8 @@ impl Audit<'_> {
                 }
                 self.step()?;
             }
-            let digest = judge::digest(&candidate, &models.program).map_err(|refusal| Finding::refused(&refusal))?;
+            let digest =
+                judge::digest(&candidate, &models.program).map_err(|refusal| Finding::refused(&refusal))?;
             if digest != version.digest {
                 let text = format!(
                     "version {}: expected the model that follows, {}, found {} in the log",
@@ -246,7 +256,8 @@ impl Audit<'_> {
         let statement = &expected.statement;
         let longest = longest_contribution(&models.program, statement.dataset_rows, statement.seal);
         if expected.file_length > longest {
-            let text = format!("expected a file of at most {longest} bytes, found {} signed", expected.file_length);
+            let text =
+                format!("expected a file of at most {longest} bytes, found {} signed", expected.file_length);
             return Err(wrong(ErrorCode::E103, text));
         }
         if carried.length != expected.file_length {
@@ -329,9 +340,9 @@ impl Audit<'_> {
             }
             .to_owned(),
             format!(
-                "Refusals: {} contribution{} to this space logged as having a failing proof, by the operator's word; what was turned away unlogged left no trace.",
+                "Refusals: of the contributions to this space, {} {} logged as having a failing proof, by the operator's word; what was turned away unlogged left no trace.",
                 report.refused,
-                if report.refused == 1 { " was" } else { "s were" }
+                if report.refused == 1 { "was" } else { "were" }
             ),
             "Times: they are the operator's clock.".to_owned(),
             "One history: that nobody was shown another log. Compare the checkpoint with others', or keep it for `weightproof log verify --since`.".to_owned(),
@@ -358,7 +369,11 @@ impl Stop {
     fn about(self, contribution: &ContributionTrace) -> Stop {
         match self {
             Stop::Finding(mut finding) => {
-                let text = format!("entry {}, contribution {}: ", contribution.entry, hex(&contribution.statement_digest));
+                let text = format!(
+                    "entry {}, contribution {}: ",
+                    contribution.entry,
+                    hex(&contribution.statement_digest)
+                );
                 finding.message.insert_str(0, &text);
                 Stop::Finding(finding.at(contribution.entry).about(&contribution.statement_digest))
             }
@@ -421,7 +436,7 @@ fn task(header: &Header, spec: &SpaceSpec, program: &Program) -> TaskFacts {
         batch: program.batch(),
         seed: hex(&spec.seed),
         validation: spec.validation.as_ref().map(|digest| hex(digest)),
-        schema: plain(&String::from_utf8_lossy(&spec.schema.0)),
+        schema: plain_lines(&String::from_utf8_lossy(&spec.schema.0)),
         tokens: spec.policy.tokens,
     }
 }

@@ -3,7 +3,8 @@ use crate::failure::Failure;
 use crate::output::hex;
 use crate::rpc::v1;
 use serde::{Deserialize, Serialize};
-use weightproof_ledger::action::{Receipt, code_number, code_of};
+use weightproof_circuits::error::ErrorCode;
+use weightproof_ledger::action::{Receipt, code_of};
 use weightproof_ledger::signed::Message;
 use weightproof_ledger::{Id, Refusal};
 
@@ -18,7 +19,7 @@ pub struct Settled {
     pub accepted: bool,
     /// The refusal's code; empty when accepted.
     pub code: String,
-    /// The refusal's text; empty when accepted.
+    /// The refusal's text, or what there is to say of one that was accepted before.
     pub message: String,
     /// Tokens credited to the payout account.
     pub reward: u64,
@@ -75,18 +76,38 @@ pub fn check(network: &Id, verdict: &v1::Verdict) -> Result<(Receipt, [u8; 64]),
         return Err(untrusted("one of another node"));
     }
     receipt.verify(network, &signature).map_err(|_| untrusted("a signature that does not hold"))?;
-    let said = code_of(receipt.verdict).map_or("", |code| code.as_str());
-    if verdict.accepted != (receipt.verdict == 0) || verdict.code != said {
+    let agrees = match code_of(receipt.verdict) {
+        Some(code) => !verdict.accepted && verdict.code == code.as_str(),
+        // One that was accepted before is a replay.
+        None => verdict.accepted && receipt.verdict == 0 && ["", ErrorCode::E202.as_str()].contains(&verdict.code.as_str()),
+    };
+    if !agrees {
         return Err(untrusted("one that says something else than the verdict"));
     }
     Ok((receipt, signature))
+}
+
+/// The refusal in a verdict that was not accepted; its text without the code that stands before it.
+pub fn refusal(verdict: &v1::Verdict) -> Refusal {
+    refusal_of(&verdict.code, &verdict.message)
+}
+
+fn refusal_of(code: &str, message: &str) -> Refusal {
+    let known = ErrorCode::ALL.iter().copied().find(|known| known.as_str() == code);
+    let message = message.strip_prefix(code).unwrap_or(message).trim_start_matches([':', ' ']);
+    match known {
+        Some(code) => Refusal::new(code, message),
+        // A newer node may have codes that this version does not know.
+        None => Refusal::new(ErrorCode::E201, format!("{code} {message}")),
+    }
 }
 
 impl Settled {
     /// A verdict on the contribution with these digests, its receipt checked.
     ///
     /// # Errors
-    /// As for [`check`].
+    /// As for [`check`]; [`Failure::Refused`] when the node decided on another file with the same statement, or refused
+    /// without a receipt, which it gives for what is in its log.
     pub fn by_verdict(
         network: &Id,
         verdict: &v1::Verdict,
@@ -94,15 +115,26 @@ impl Settled {
         statement_digest: &Id,
         file_digest: &Id,
     ) -> Result<Settled, Failure> {
+        if !verdict.accepted && verdict.receipt.is_none() {
+            return Err(Failure::Refused(refusal(verdict)));
+        }
         let (receipt, signature) = check(network, verdict)?;
-        if (&receipt.statement_digest, &receipt.file_digest) != (statement_digest, file_digest) {
+        if receipt.statement_digest == *statement_digest && receipt.file_digest != *file_digest {
+            let code = if verdict.accepted { ErrorCode::E202 } else { ErrorCode::E502 };
+            let text = format!(
+                "expected a new contribution, found that another file with the same statement was decided on in entry {} of the log; nothing to do",
+                receipt.entry
+            );
+            return Err(Failure::Refused(Refusal::new(code, text)));
+        }
+        if receipt.statement_digest != *statement_digest {
             let text = "expected a receipt for this contribution, found one for another; show both to the operator";
             return Err(Failure::Untrusted(text.to_owned()));
         }
         Ok(Settled {
             round,
             accepted: verdict.accepted,
-            code: verdict.code.clone(),
+            code: if verdict.accepted { String::new() } else { verdict.code.clone() },
             message: verdict.message.clone(),
             reward: receipt.reward,
             verify_ms: verdict.verify_ms,
@@ -134,24 +166,23 @@ impl Settled {
 
     /// The refusal, unless it was accepted.
     pub fn refusal(&self) -> Option<Refusal> {
-        if self.accepted {
-            return None;
-        }
-        let known = weightproof_circuits::error::ErrorCode::ALL.iter().find(|code| code.as_str() == self.code);
-        // A verdict's code was checked against its receipt; a file that somebody changed counts as not fitting.
-        let code = known.copied().unwrap_or(weightproof_circuits::error::ErrorCode::E201);
-        debug_assert!(code_number(code) > 0);
-        let message = self.message.strip_prefix(code.as_str()).unwrap_or(&self.message);
-        Some(Refusal::new(code, message.trim_start_matches([':', ' '])))
+        (!self.accepted).then(|| refusal_of(&self.code, &self.message))
     }
 
     /// One line for people.
     pub fn describe(&self) -> String {
         match (&self.receipt, self.accepted) {
-            (Some(receipt), true) => format!(
-                "accepted   round {}   reward {}   entry {}   verified in {:.0} ms   receipt ok",
-                self.round, self.reward, receipt.entry, self.verify_ms
-            ),
+            (Some(receipt), true) => {
+                let how = if self.message.is_empty() {
+                    format!("verified in {:.0} ms", self.verify_ms)
+                } else {
+                    "before this".to_owned()
+                };
+                format!(
+                    "accepted   round {}   reward {}   entry {}   {how}   receipt ok",
+                    self.round, self.reward, receipt.entry
+                )
+            }
             _ => format!("refused   round {}   [{}] {}", self.round, self.code, self.message),
         }
     }
@@ -204,10 +235,14 @@ pub(crate) mod tests {
         fn receipt(verdict: &mut v1::Verdict) -> &mut v1::SignedReceipt {
             verdict.receipt.as_mut().unwrap()
         }
+        let replayed = v1::Verdict { code: "E202".to_owned(), message: "again".to_owned(), ..verdict(&key, 0) };
+        assert!(settled(&replayed).is_ok_and(|settled| settled.accepted && settled.code.is_empty()));
+        let unlogged = v1::Verdict { receipt: None, message: "E307: no".to_owned(), ..verdict(&key, 307) };
+        assert!(matches!(settled(&unlogged), Err(Failure::Refused(refusal)) if refusal.message == "no"));
         let changes: [Change; 11] = [
             |verdict| verdict.receipt = None,
-            |verdict| verdict.accepted = false,
             |verdict| verdict.code = "E307".to_owned(),
+            |verdict| verdict.accepted = false,
             |verdict| receipt(verdict).network = vec![0; 32].into(),
             |verdict| receipt(verdict).statement_digest = vec![0; 32].into(),
             |verdict| receipt(verdict).file_digest = vec![0; 32].into(),
@@ -224,6 +259,10 @@ pub(crate) mod tests {
         }
         let of_other = Settled::by_verdict(&network, &verdict(&key, 0), 3, &[3; 32], &[2; 32]);
         assert!(matches!(of_other, Err(Failure::Untrusted(_))));
+        for (code, expected) in [(0, ErrorCode::E202), (307, ErrorCode::E502)] {
+            let other_file = Settled::by_verdict(&network, &verdict(&key, code), 3, &[1; 32], &[3; 32]);
+            assert!(matches!(other_file, Err(Failure::Refused(refusal)) if refusal.code == expected));
+        }
     }
 
     #[test]

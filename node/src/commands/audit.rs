@@ -179,7 +179,8 @@ fn write_bundle(arguments: &AuditBundle, output: &Output) -> Result<Exit, Failur
     let Some(space) = opened.space(&arguments.space) else {
         let names: Vec<&str> = state.spaces.values().map(|space| space.spec.name.as_str()).collect();
         let names = if names.is_empty() { "it has none".to_owned() } else { names.join(", ") };
-        let text = format!("expected a space of this node ({names}), found `{}`", arguments.space.escape_debug());
+        let text =
+            format!("expected a space of this node ({names}), found `{}`", arguments.space.escape_debug());
         return Err(Failure::Usage(text));
     };
     let present = state.spaces.get(&space).map_or(0, |space| space.version());

@@ -9,7 +9,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::keys::backup::{self, Places};
 use crate::keys::rotation::{self, Begun};
-use crate::output::{Output, hex};
+use crate::output::{Output, counted, hex};
 use crate::{keys, locations};
 use age::secrecy::SecretString;
 use ed25519_dalek::SigningKey;
@@ -44,7 +44,7 @@ fn show(output: &Output) -> Result<Exit, Failure> {
         output.line("pending", format!("{}   `weightproof keys rotate` goes on", hex(pending)));
     }
     if old > 0 {
-        output.line("old", format!("{old} earlier keys are kept as key-old-N.age"));
+        output.line("old", format!("{} kept as key-old-N.age", counted(old as u64, "earlier key")));
     }
     if output.json() {
         output.envelope(&json!({
@@ -66,10 +66,15 @@ fn back_up(file: &Path, passphrase_file: Option<&Path>, output: &Output) -> Resu
     let places = places()?;
     let passphrase = keys::new_passphrase(passphrase_file)?;
     let names = backup::write(&places, file, passphrase)?;
-    let datasets = names.iter().filter(|name| name.ends_with(".secret")).count();
+    let datasets = names.iter().filter(|name| name.ends_with(".secret")).count() as u64;
     output.line(
         "wrote",
-        format!("{}   {} files, {datasets} datasets with their rows and salts (encrypted, mode 0600)", file.display(), names.len()),
+        format!(
+            "{}   {}, of them {} with rows and salts (encrypted, mode 0600)",
+            file.display(),
+            counted(names.len() as u64, "file"),
+            counted(datasets, "dataset")
+        ),
     );
     output.line("keep", "it away from this machine; the key inside needs its own passphrase as well");
     Ok(Exit::Success)
@@ -79,7 +84,7 @@ fn restore(file: &Path, passphrase_file: Option<&Path>, output: &Output) -> Resu
     let places = places()?;
     let passphrase = keys::known_passphrase(passphrase_file)?;
     let names = backup::restore(&places, file, &passphrase)?;
-    output.line("restored", format!("{} files below {} and {}", names.len(), places.configuration.display(), places.data.display()));
+    output.line("restored", format!("{} below {} and {}", counted(names.len() as u64, "file"), places.configuration.display(), places.data.display()));
     if let Some(account) = keys::account(&places.configuration)? {
         output.line("account", hex(&account));
     }

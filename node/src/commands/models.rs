@@ -7,7 +7,7 @@ use crate::client::space::Space;
 use crate::client::id;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{Output, hex, short, size};
+use crate::output::{Output, counted, hex, short, size};
 use crate::rpc::v1;
 use serde_json::json;
 use std::io::Write;
@@ -48,7 +48,7 @@ fn describe(version: &v1::ModelVersion) -> String {
             if count > SHOWN {
                 names.push(format!("and {} more", count - SHOWN));
             }
-            format!("round {round}, {count} contributions: {}", names.join(", "))
+            format!("round {round}, {}: {}", counted(count as u64, "contribution"), names.join(", "))
         }
     };
     format!("{}   {origin}   entry {}", short(&version.digest), version.entry)

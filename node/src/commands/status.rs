@@ -6,7 +6,7 @@ use crate::client::space::Space;
 use crate::client::{Node, fetch_certificate};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{Output, duration, hex, short, utc};
+use crate::output::{Output, counted, duration, hex, short, utc};
 use crate::rpc::v1;
 use crate::transport::pin;
 use crate::{keys, locations};
@@ -44,8 +44,8 @@ pub fn run(arguments: &Status, output: &Output) -> Result<Exit, Failure> {
     output.line(
         "log",
         format!(
-            "{} entries   root {}   signed, continues what was seen before",
-            checkpoint.size(),
+            "{}   root {}   signed, continues what was seen before",
+            if checkpoint.size() == 1 { "1 entry".to_owned() } else { format!("{} entries", checkpoint.size()) },
             short(checkpoint.root())
         ),
     );
@@ -113,7 +113,7 @@ fn show_space(
     current: &v1::GetCurrentRoundResponse,
     output: &Output,
 ) {
-    output.line("space", format!("{}   {} members", space.describe(), space.summary.members));
+    output.line("space", format!("{}   {}", space.describe(), counted(space.summary.members, "member")));
     if let Some(member) = member {
         let unbonding: u64 = member.unbonding.iter().map(|part| part.amount).sum();
         let dataset = match member.dataset_root.as_ref() {
@@ -151,10 +151,10 @@ fn show_space(
     output.line(
         "health",
         format!(
-            "verify {} median, {} p95   {} versions proven in a row   contributors {:.2} bits   gini {:.2}   churn {:.2}   velocity {:.2}   slashing {:.2}",
+            "verify {} median, {} p95   {} proven in a row   contributors {:.2} bits   gini {:.2}   churn {:.2}   velocity {:.2}   slashing {:.2}",
             duration(health.verify_median_ms / 1000.0),
             duration(health.verify_p95_ms / 1000.0),
-            health.provenance_depth,
+            counted(health.provenance_depth, "version"),
             health.contributor_entropy_bits,
             health.gini,
             health.churn,
@@ -230,11 +230,11 @@ pub fn spaces(arguments: &Spaces, output: &Output) -> Result<Exit, Failure> {
         output.line(
             "space",
             format!(
-                "{}   {}   model version {}   {} members   {round}",
+                "{}   {}   model version {}   {}   {round}",
                 space.name.escape_debug(),
                 short(&space.space),
                 space.model_version,
-                space.members
+                counted(space.members, "member")
             ),
         );
     }

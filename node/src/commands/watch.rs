@@ -3,7 +3,7 @@ use super::status::open;
 use crate::bars::Bars;
 use crate::cli::Watch;
 use crate::client::patience::persist;
-use crate::client::receipt;
+use crate::client::{receipt, signer};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Output, hex, short, utc};
@@ -35,34 +35,38 @@ pub fn run(arguments: &Watch, output: &Output) -> Result<Exit, Failure> {
 
 /// One verdict as a line, its receipt checked.
 fn shown(network: &Id, verdict: &v1::Verdict, json: bool) -> Result<String, Failure> {
-    let (receipt, _) = receipt::check(network, verdict)?;
+    // What the node refuses without a log entry has no receipt, and no time of its own.
+    let unlogged = !verdict.accepted && verdict.receipt.is_none();
+    let receipt = if unlogged { None } else { Some(receipt::check(network, verdict)?.0) };
+    let time = receipt.as_ref().map_or_else(|| signer::now().as_secs(), |receipt| receipt.time);
+    let reward = receipt.as_ref().map_or(0, |receipt| receipt.reward);
     let name = if verdict.accepted { "accepted" } else { "refused" };
     let code = verdict.code.as_str();
     let message = verdict.message.strip_prefix(code).unwrap_or(&verdict.message).trim_start_matches([':', ' ']);
     if json {
         let value = json!({
-            "time": receipt.time,
+            "time": time,
             "account": hex(&verdict.account),
             "space": hex(&verdict.space),
             "round": verdict.round,
             "verdict": name,
             "verify_ms": verdict.verify_ms,
-            "reward": receipt.reward,
+            "reward": reward,
             "code": code,
             "message": message,
-            "entry": receipt.entry,
-            "statement_digest": hex(&receipt.statement_digest),
+            "entry": receipt.as_ref().map(|receipt| receipt.entry),
+            "statement_digest": receipt.as_ref().map(|receipt| hex(&receipt.statement_digest)),
         });
         return Ok(value.to_string());
     }
     let reason = if verdict.accepted { String::new() } else { format!("{code} {}", message.escape_debug()) };
     Ok(line([
-        &utc(receipt.time),
+        &utc(time),
         &short(&verdict.account),
         &verdict.round.to_string(),
         name,
         &format!("{:.0}", verdict.verify_ms),
-        &receipt.reward.to_string(),
+        &reward.to_string(),
         &reason,
     ]))
 }

@@ -228,7 +228,8 @@ struct Lint<'a> {
 
 impl Lint<'_> {
     fn config(&mut self, raw: Raw) -> NodeConfig {
-        if raw.node.listen == raw.node.metrics {
+        // Port 0 lets the system choose, and it never chooses one twice.
+        if raw.node.listen == raw.node.metrics && raw.node.listen.port() != 0 {
             let expected = "another address than node.listen";
             self.problem("node.metrics", expected, &raw.node.metrics.to_string());
         }

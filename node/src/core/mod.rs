@@ -279,31 +279,36 @@ impl<S: Store> Core<S> {
         file: Vec<u8>,
         now: u64,
     ) -> Result<Decided, Refusal> {
-        // Again, under the state of now: much may have happened while the verifier worked.
-        let admitted = admit(&self.state, &signed)?;
-        let space = admitted.statement.space;
         let mut change = Change::default();
-        let (outcome, refusal, candidate) = match judgement {
+        let (statement_digest, space, outcome, refusal, candidate) = match judgement {
             Judgement::Invalid(refusal) => {
                 if !is_proof_fault(refusal.code) {
                     return Err(refusal);
                 }
-                (Outcome::Invalid { code: weightproof_ledger::action::code_number(refusal.code) }, Some(refusal), None)
+                // The rules ask less of a failing proof than `admit`: who unstaked, rotated its key or outlasted the round
+                // while the verifier worked does not get away.
+                let statement = signed.submission.statement()?;
+                let outcome = Outcome::Invalid { code: weightproof_ledger::action::code_number(refusal.code) };
+                (statement.digest(), statement.space, outcome, Some(refusal), None)
             }
             Judgement::Valid { update, largest } => {
+                // Again, under the state of now: much may have happened while the verifier worked.
+                let admitted = admit(&self.state, &signed)?;
+                let space = admitted.statement.space;
                 let (digest, candidate) = self.next_candidate(&space, &update, admitted.weight)?;
                 let quality = self.quality(&space, &candidate)?;
                 change.models.push((digest, candidate.encode()));
                 change.dropped_models.extend(self.superseded(&space, &digest));
                 change.contribution = Some((admitted.statement_digest, file));
-                (Outcome::Valid { candidate: digest, largest, quality }, None, Some(candidate))
+                let outcome = Outcome::Valid { candidate: digest, largest, quality };
+                (admitted.statement_digest, space, outcome, None, Some(candidate))
             }
         };
         let event = Event::Contribution { signed: signed.clone(), outcome };
         // The receipt names the reward, so the rules are asked before it is signed and again when it is logged.
         let (next, effects) = step(&self.state, &event, now)?;
-        let receipt = self.receipt(&admitted.statement_digest, &signed, refusal.as_ref(), &effects, next.time);
-        change.receipt = Some((admitted.statement_digest, receipt.encode()));
+        let receipt = self.receipt(&statement_digest, &signed, refusal.as_ref(), &effects, next.time);
+        change.receipt = Some((statement_digest, receipt.encode()));
         self.record(event, now, change)?;
         if let (Some(candidate), Some(model)) = (candidate, self.models.get_mut(&space)) {
             model.candidate = Arc::new(candidate);
@@ -325,11 +330,15 @@ impl<S: Store> Core<S> {
         Ok(Some(Quality { before, after, rows }))
     }
 
-    /// The open round's present candidate, unless it is a version or the next candidate.
-    fn superseded(&self, space: &Id, next: &Id) -> Option<Id> {
-        let space = self.state.spaces.get(space)?;
-        let candidate = space.open_round()?.candidate;
-        (candidate != *next && !space.versions.contains(&candidate)).then_some(candidate)
+    /// The open round's present candidate, unless it is needed beyond the next one: as a version, or in another space. Equal
+    /// models have equal digests, whichever space they are of.
+    fn superseded(&self, id: &Id, next: &Id) -> Option<Id> {
+        let candidate = self.state.spaces.get(id)?.open_round()?.candidate;
+        let needed = self.state.spaces.iter().any(|(other, space)| {
+            space.versions.contains(&candidate)
+                || (other != id && space.open_round().is_some_and(|round| round.candidate == candidate))
+        });
+        (candidate != *next && !needed).then_some(candidate)
     }
 
     fn receipt(

@@ -144,10 +144,10 @@ impl Context {
         .map_err(|_| Refusal::new(ErrorCode::E401, "the verifier ended unexpectedly; upload again"))?;
         let (judgement, file, milliseconds) = match result {
             Ok(judged) => judged,
-            Err(refusal) if is_final(refusal.code) => {
+            Err(Stop::About(refusal)) if is_final(refusal.code) => {
                 return Ok(self.refuse(upload, &statement, &refusal, 0.0));
             }
-            Err(refusal) => return Err(refusal),
+            Err(Stop::About(refusal) | Stop::Way(refusal)) => return Err(refusal),
         };
         let decided = self.handle.commands.contribution(upload.signed.clone(), judgement, file).await;
         let verdict = match decided {
@@ -185,11 +185,11 @@ impl Context {
     }
 
     /// Reads, admits again and verifies: this is where the time goes.
-    fn judge_upload(&self, upload: &Upload) -> Result<(Judgement, Vec<u8>, f64), Refusal> {
+    fn judge_upload(&self, upload: &Upload) -> Result<(Judgement, Vec<u8>, f64), Stop> {
         // Cheap before dear: much may have happened since the upload was announced.
         let snapshot = self.snapshot();
         let admitted = admit(&snapshot.state, &upload.signed)?;
-        let file = upload.file()?;
+        let file = upload.file().map_err(Stop::Way)?;
         let space = snapshot.state.spaces.get(&admitted.statement.space).ok_or_else(super::context::no_space)?;
         let program = Program::decode(&space.spec.program.0).map_err(|error| Refusal::new(error.code(), error.to_string()))?;
         let base = self.model(&admitted.statement.model_digest, &program)?;
@@ -201,8 +201,22 @@ impl Context {
                 Ok((judgement, file, judged.milliseconds))
             }
             Err(refusal) if is_proof_fault(refusal.code) => Ok((Judgement::Invalid(refusal), Vec::new(), 0.0)),
-            Err(refusal) => Err(refusal),
+            Err(refusal) => Err(Stop::About(refusal)),
         }
+    }
+}
+
+/// Why there is no judgement.
+enum Stop {
+    /// It is about the contribution.
+    About(Refusal),
+    /// The bytes that came are not the signed ones: the right ones may follow.
+    Way(Refusal),
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Stop {
+        Stop::About(refusal)
     }
 }
 

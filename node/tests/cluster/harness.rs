@@ -59,7 +59,7 @@ pub fn policy(members: u32) -> Policy {
     Policy {
         minimum_stake: 100,
         bond: 40,
-        reward_per_example: 5,
+        reward_per_example: 500,
         minimum_datasets: members,
         round_seconds: 3600,
         reputation_contributions: 0,
@@ -131,7 +131,9 @@ impl Node {
 
     /// Starts and waits until it listens. The port stays the same over restarts.
     pub fn start(&mut self) {
-        assert!(self.try_start(), "the node ended before it listened");
+        let errors = self.folder.join("stderr.txt");
+        let said = || std::fs::read_to_string(&errors).unwrap_or_default();
+        assert!(self.try_start(), "the node ended before it listened:\n{}", said());
     }
 
     /// Whether it came to listen before it ended.
@@ -507,6 +509,14 @@ pub fn refused<T: std::fmt::Debug>(result: Result<T, Status>) -> (String, Code) 
     (code(&status), status.code())
 }
 
-pub fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+/// Runs a test's client side. Unoptimised futures are large: they get a stack of their own.
+pub fn run(future: impl Future<Output = ()> + Send) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    std::thread::scope(|scope| {
+        let body = || runtime.block_on(future);
+        let thread = std::thread::Builder::new().stack_size(64 << 20).spawn_scoped(scope, body).unwrap();
+        if let Err(panic) = thread.join() {
+            std::panic::resume_unwind(panic);
+        }
+    });
 }

@@ -32,8 +32,11 @@ pub struct Client {
     pub account: Id,
     pub hostile: bool,
     pub cut_until: u64,
-    /// Its keys; the state says which one it has.
+    /// Its keys, and the place of the one that the node knows.
     keys: Vec<SigningKey>,
+    current: Option<usize>,
+    /// The entry of its last acknowledged action: an older view does not know of it.
+    acted: u64,
     nonce: u64,
     letters: u64,
     /// The newest state that it saw, with size and root of the log that it is of.
@@ -54,6 +57,8 @@ impl Client {
             hostile,
             cut_until: 0,
             keys: vec![key(number, 0)],
+            current: Some(0),
+            acted: 0,
             nonce: 0,
             letters: 0,
             view: None,
@@ -68,11 +73,26 @@ impl Client {
         spaces.iter().all(|space| self.goals.get(space) == Some(&0))
     }
 
-    /// The key that the node knows, as far as the client knows.
+    /// The key that the node knows, as far as the client knows; the first one where there is none any more.
     pub fn key(&self) -> &SigningKey {
-        let known = self.view.as_ref().and_then(|state| state.accounts.get(&self.account)).and_then(|account| account.key);
-        let place = known.and_then(|known| self.keys.iter().position(|key| key.verifying_key().to_bytes() == known));
-        &self.keys[place.unwrap_or(0)]
+        &self.keys[self.current.unwrap_or(0)]
+    }
+
+    pub fn is_revoked(&self) -> bool {
+        self.current.is_none()
+    }
+
+    fn place(&self, key: &Id) -> Option<usize> {
+        self.keys.iter().position(|own| own.verifying_key().to_bytes() == *key)
+    }
+
+    fn see(&mut self, state: &Arc<State>) {
+        if state.entries > self.acted
+            && let Some(account) = state.accounts.get(&self.account)
+        {
+            self.current = account.key.and_then(|key| self.place(&key));
+        }
+        self.view = Some(Arc::clone(state));
     }
 
     pub fn envelope(&mut self, seconds: u64, validity: u64, action: Action) -> Request {
@@ -142,10 +162,20 @@ impl World {
         let again = self.random.between(2_000, 9_000);
         let clock = self.clock;
         let client = &mut self.clients[number];
+        let signer = client.key().clone();
         if let Some(pending) = &mut client.pending
             && clock > pending.sent + again
         {
             pending.sent = clock;
+            if let Request::Contribute(signed, file) = &mut pending.request
+                && self.random.chance(200)
+            {
+                // It started again and proved anew: another file for the same statement.
+                file[33] += 1;
+                let submission = Submission { file_digest: Sha256::digest(&*file).into(), ..signed.submission.clone() };
+                let signature = submission.sign(&signer);
+                **signed = SignedSubmission { submission, signature };
+            }
             let letter = Letter { from: number, number: pending.number, request: pending.request.clone(), expect: Expect::Anything };
             self.send(letter);
         }
@@ -173,7 +203,7 @@ impl World {
                     verify_consistency(since, &client.seen.1, checkpoint.size(), checkpoint.root(), &proof)
                         .map_err(|error| format!("client {number}: {error}"))?;
                     client.seen = (checkpoint.size(), *checkpoint.root());
-                    client.view = Some(snapshot.state);
+                    client.see(&snapshot.state);
                 }
                 if client.pending.is_none() && client.view.is_some() {
                     self.plan(number);
@@ -183,6 +213,11 @@ impl World {
             Answer::Logged(logged) => {
                 if let Some(Pending { request: Request::Act(envelope, _), .. }) = &pending {
                     self.acknowledge(number, Acknowledged::Action(envelope.digest(), logged))?;
+                    let client = &mut self.clients[number];
+                    client.acted = logged.entry;
+                    if let Action::RotateKey { key, .. } = &envelope.action {
+                        client.current = client.place(key);
+                    }
                 }
                 Ok(())
             }
@@ -294,7 +329,7 @@ impl World {
         if (number as u64 + round.number).is_multiple_of(4) {
             statement.payout = account(0).to_vec();
         }
-        let file = file(&statement, true, &update);
+        let file = file(&statement, true, 0, &update);
         let signed = submission(&statement, &file, client.key());
         self.truth.sign(&statement, true);
         Some(Request::Contribute(Box::new(signed), file))

@@ -83,6 +83,10 @@ impl World {
                 if let Some(dataset) = space.round(claim.round).and_then(|round| round.admitted.get(&who)) {
                     (claim.dataset_root, claim.dataset_rows) = (dataset.root, dataset.rows);
                 }
+                if bytes.get(..32)? == claim.digest() {
+                    // Stolen back from a thief.
+                    return None;
+                }
                 let stolen = submission(&claim, &bytes, &signer);
                 self.strike(number, Request::Contribute(Box::new(stolen), bytes), NoChange);
             }
@@ -92,7 +96,7 @@ impl World {
                 let old = space.rounds.0.iter().find(|round| open - round.number >= space.spec.policy.weights.len() as u64)?;
                 let update = self.scenario.training.update(number, old.number);
                 let claim = statement(&id, space, old, &who, &update)?;
-                let bytes = file(&claim, true, &update);
+                let bytes = file(&claim, true, 0, &update);
                 self.strike(number, Request::Contribute(Box::new(submission(&claim, &bytes, &signer)), bytes), NoChange);
             }
             // Something about the round that is not so.
@@ -115,7 +119,7 @@ impl World {
                     11 => claim.payout = vec![7; 31],
                     _ => claim.payout = vec![0; 32],
                 }
-                let bytes = file(&claim, true, &update);
+                let bytes = file(&claim, true, 0, &update);
                 self.strike(number, Request::Contribute(Box::new(submission(&claim, &bytes, &signer)), bytes), NoChange);
             }
             // Two answers for one slot.
@@ -127,13 +131,15 @@ impl World {
                     .into_iter()
                     .filter_map(|(update, sound)| {
                         let claim = statement(&id, space, round, &who, &update)?;
-                        let bytes = file(&claim, sound, &update);
+                        let bytes = file(&claim, sound, 0, &update);
                         self.truth.sign(&claim, sound);
                         Some((submission(&claim, &bytes, &signer), bytes))
                     })
                     .collect();
                 let [(first, one), (second, two)] = <[_; 2]>::try_from(pair).ok()?;
-                self.evidence.push((first.clone(), second.clone()));
+                if !self.clients[number].is_revoked() {
+                    self.evidence.push((first.clone(), second.clone()));
+                }
                 self.strike(number, Request::Contribute(Box::new(first), one), Anything);
                 self.strike(number, Request::Contribute(Box::new(second), two), Anything);
                 self.escape(number, &id, member.map_or(0, |member| member.stake));
@@ -143,7 +149,7 @@ impl World {
                 let round = own?;
                 let update = self.scenario.training.update(number, round.number);
                 let claim = statement(&id, space, round, &who, &update)?;
-                let bytes = file(&claim, false, &update);
+                let bytes = file(&claim, false, 0, &update);
                 self.truth.sign(&claim, false);
                 self.strike(number, Request::Contribute(Box::new(submission(&claim, &bytes, &signer)), bytes), Anything);
                 self.escape(number, &id, member.map_or(0, |member| member.stake));
@@ -155,7 +161,7 @@ impl World {
                 let integers = if self.random.chance(500) { vec![0; 4] } else { vec![1, bound + 1, 0, 0] };
                 let update = update(integers);
                 let claim = statement(&id, space, round, &who, &update)?;
-                let bytes = file(&claim, true, &update);
+                let bytes = file(&claim, true, 0, &update);
                 self.truth.sign(&claim, true);
                 self.strike(number, Request::Contribute(Box::new(submission(&claim, &bytes, &signer)), bytes), NoChange);
             }
@@ -260,7 +266,7 @@ impl World {
                 let (claimed, proved) = (self.scenario.training.update(number, round.number), update(vec![5, 5, 5, 5]));
                 debug_assert!(proved.check_shape(&program()).is_ok());
                 let claim = statement(&id, space, round, &who, &claimed)?;
-                let bytes = file(&claim, true, &proved);
+                let bytes = file(&claim, true, 0, &proved);
                 self.truth.sign(&claim, false);
                 self.strike(number, Request::Contribute(Box::new(submission(&claim, &bytes, &signer)), bytes), Anything);
             }

@@ -29,6 +29,7 @@ pub type Checked<T = ()> = Result<T, String>;
 /// A promise that is broken on purpose: the checks have to notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sabotage {
+    /// The store breaks one.
     Store(Broken),
     /// The verifier lets proofs pass that fail.
     AcceptsFailingProofs,

@@ -244,7 +244,8 @@ impl World {
 
     pub fn send(&mut self, letter: Letter) {
         if !matches!(letter.request, Request::Look(_)) {
-            self.trace(format!("client {} sends {} {}", letter.from, letter.number, brief(&letter.request)));
+            let kind = if letter.expect == Expect::NoChange { "the attack " } else { "" };
+            self.trace(format!("client {} sends {} {kind}{}", letter.from, letter.number, brief(&letter.request)));
             self.overheard.push(letter.request.clone());
         }
         for delay in self.arrivals(letter.from) {
@@ -336,22 +337,22 @@ impl World {
     fn operate(&mut self) -> Checked {
         let now = self.node_seconds();
         for spec in self.scenario.specs.clone() {
-            let Some(core) = &mut self.node else { return Ok(()) };
+            let Some(core) = self.node.as_mut().filter(|core| core.failed().is_none()) else { return Ok(()) };
             if core.snapshot().state.spaces.values().all(|space| space.spec.name != spec.name) {
                 let made = core.create_space(spec, now);
-                if !self.aftermath() {
+                if !self.aftermath() && !self.store.machine().failed {
                     made.map_err(|refusal| format!("a space was refused: {refusal}"))?;
                 }
             }
         }
-        let Some(core) = &mut self.node else { return Ok(()) };
+        let Some(core) = &self.node else { return Ok(()) };
         let state = core.snapshot().state;
         for (id, space) in state.spaces.iter().filter(|(_, space)| space.version() > 0) {
             if space.open_round().is_none() && self.random.chance(600) {
                 let version = self.random.below(space.version());
-                let Some(core) = &mut self.node else { return Ok(()) };
+                let Some(core) = self.node.as_mut().filter(|core| core.failed().is_none()) else { return Ok(()) };
                 let reverted = core.revert(*id, version, "simulated".to_owned(), now);
-                if !self.aftermath() {
+                if !self.aftermath() && !self.store.machine().failed {
                     reverted.map_err(|refusal| format!("taking a model back was refused: {refusal}"))?;
                     self.trace(format!("a model is taken back to version {version}"));
                     self.count("revert");
@@ -499,6 +500,13 @@ impl World {
         }
         let sabotaged = self.sabotage == Some(Sabotage::ChangesAReceipt) && result.is_ok() && self.random.chance(200);
         let mut answer = result.map(|decided| Answer::Receipt(decided.receipt));
+        if let Err(refusal) = &answer
+            && refusal.code == ErrorCode::E202
+            && let Some(receipt) = self.receipt(signed)
+        {
+            // It was decided while this copy was verified.
+            answer = Ok(Answer::Receipt(receipt));
+        }
         if sabotaged && let Ok(Answer::Receipt(receipt)) = &mut answer {
             receipt.receipt.reward += 1;
             self.count("sabotage");
@@ -524,7 +532,7 @@ impl World {
             }
         }
         if after.size > before.size && letter.expect == Expect::NoChange {
-            return Err(format!("an attack was taken: {:?}", letter.request));
+            return Err(format!("an attack was taken: {} of client {} by {result:?}", brief(&letter.request), letter.from));
         }
         let text = match &result {
             Ok(Answer::Logged(logged)) => format!("entry {}", logged.entry),
@@ -695,10 +703,10 @@ pub fn check_receipt(signed: &SignedReceipt, entry: &Entry) -> Checked {
     if same { Ok(()) } else { Err(format!("entry {index} is not what its receipt says")) }
 }
 
-/// A contribution file here: the statement that it proves, whether the proof holds, and the update.
-pub fn file(statement: &Statement, sound: bool, update: &Parameters) -> Vec<u8> {
+/// A contribution file here: the statement that it proves, whether the proof holds, its blinding, and the update.
+pub fn file(statement: &Statement, sound: bool, blinding: u8, update: &Parameters) -> Vec<u8> {
     let mut bytes = statement.digest().to_vec();
-    bytes.push(u8::from(sound));
+    bytes.extend([u8::from(sound), blinding]);
     bytes.extend(update.encode());
     bytes
 }
@@ -710,7 +718,7 @@ fn judge(signed: &SignedSubmission, file: &[u8]) -> Result<Judgement, Refusal> {
     if <[u8; 32]>::from(Sha256::digest(file)) != signed.submission.file_digest {
         return refuse(ErrorCode::E101, "other bytes than were signed");
     }
-    let (Some(about), Some(sound), Some(update)) = (file.get(..32), file.get(32), file.get(33..)) else {
+    let (Some(about), Some(sound), Some(update)) = (file.get(..32), file.get(32), file.get(34..)) else {
         return refuse(ErrorCode::E106, "a file that ends early");
     };
     if about != statement.digest() {

@@ -4,9 +4,10 @@ mod outputs;
 mod world;
 
 use weightproof_ledger::Id;
-use weightproof_prover::progress::Silent;
+use weightproof_prover::progress::{Progress, Silent};
 
-use super::{Finding, Report, Verdict, verify};
+use super::{AuditError, Finding, Report, Verdict, plain_lines, verify};
+use crate::cli::SealName;
 use world::{NODE, ORIGIN, Parts, World, id};
 
 fn report(bundle: &[u8], key: Option<&Id>) -> Report {
@@ -63,4 +64,70 @@ fn a_bundle_has_one_spelling() {
     for bundle in [&World::get().second, &World::get().fourth] {
         assert!(Parts::of(bundle).encode() == **bundle, "taken apart and put together it is the same");
     }
+}
+
+#[test]
+fn a_compact_contribution_verifies() {
+    let found = report(&world::with_one(SealName::Halo2), Some(&id(NODE)));
+    assert_eq!(found.failure, None);
+    assert_eq!(found.summary, "1/1 contributions proven, lineage depth 1, 0 gaps");
+    assert_eq!(found.contributions().next().unwrap().seal, "halo2");
+}
+
+/// Wants to stop after so many pieces of work.
+struct Impatient(std::sync::atomic::AtomicI64);
+
+impl Progress for Impatient {
+    fn begin(&self, _stage: &'static str, _total: u64) {}
+    fn advance(&self, amount: u64) {
+        self.0.fetch_sub(amount as i64, std::sync::atomic::Ordering::SeqCst);
+    }
+    fn cancelled(&self) -> bool {
+        self.0.load(std::sync::atomic::Ordering::SeqCst) < 0
+    }
+}
+
+#[test]
+fn an_interrupt_is_no_verdict() {
+    let world = World::get();
+    let entries = Parts::of(&world.second).entries.len() as i64;
+    // In the log, and between proofs.
+    for patience in [3, entries + 1] {
+        let outcome = verify(&*world.second, None, &Impatient(patience.into()));
+        assert!(matches!(outcome, Err(AuditError::Interrupted)), "after {patience}");
+    }
+    assert!(verify(&*world.second, None, &Impatient((entries + 4).into())).is_ok());
+}
+
+/// Fails after some bytes, as a disk may.
+struct Failing<'a>(&'a [u8]);
+
+impl std::io::Read for Failing<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self.0.read(buffer)? {
+            0 => Err(std::io::Error::other("the disk is gone")),
+            count => Ok(count),
+        }
+    }
+}
+
+#[test]
+fn a_failing_disk_is_no_verdict() {
+    let bundle = &World::get().second;
+    for end in [2, 300, bundle.len() / 2, bundle.len()] {
+        let outcome = verify(Failing(&bundle[..end]), None, &Silent);
+        assert!(matches!(outcome, Err(AuditError::Source(_))), "after {end} bytes");
+    }
+}
+
+#[test]
+fn foreign_text_does_not_steer_a_terminal() {
+    let mut parts = Parts::of(&World::get().second);
+    parts.header.origin = "node\nvalid     4/4\u{1b}[2J\u{202e}".to_owned();
+    let found = report(&parts.encode(), None);
+    assert_eq!(found.node.unwrap().origin, "node\u{fffd}valid     4/4\u{fffd}[2J\u{fffd}");
+    assert_eq!(found.verdict, Verdict::Invalid);
+    let message = found.failure.unwrap().message;
+    assert!(!message.chars().any(char::is_control), "{message}");
+    assert_eq!(plain_lines("{\r\n\t\"a\": \u{7}1\n}"), "{\n \"a\": \u{fffd}1\n}");
 }

@@ -39,7 +39,9 @@ fn a_page_has_its_sections_and_no_foreign_markup() {
     ] {
         assert!(html.contains(part), "{part} is missing in\n{html}");
     }
-    for foreign in ["<script", "<i>", "<img", "http://", "https://", "src=", "href=", "onerror", "javascript:"] {
+    for foreign in
+        ["<script", "<i>", "<img", "http://", "https://", "src=", "href=", "onerror", "javascript:"]
+    {
         assert!(!html.contains(foreign), "{foreign} is in\n{html}");
     }
     // Every element that is opened is closed, in order.
@@ -84,7 +86,10 @@ fn evidence_says_what_the_report_says() {
     assert_eq!(dependencies.len(), 4);
     assert_eq!(dependencies[0]["digest"]["sha256"], Value::from(found.bundle_sha256.clone()));
     assert_eq!(dependencies[1]["annotations"]["proofVerified"], true);
-    assert_eq!(statement["predicate"]["verification"]["notShown"].as_array().unwrap().len(), found.not_shown.len());
+    assert_eq!(
+        statement["predicate"]["verification"]["notShown"].as_array().unwrap().len(),
+        found.not_shown.len()
+    );
 
     let bill = exported.cyclonedx();
     assert_eq!((&bill["bomFormat"], &bill["specVersion"]), (&Value::from("CycloneDX"), &Value::from("1.6")));
@@ -210,7 +215,8 @@ fn the_commands_end_as_documented() {
     let path = |name: &str| folder.path().join(name).display().to_string();
     let data = folder.path().display().to_string();
     let (bundle, key) = (path("m.wpbundle"), hex(&id(NODE)));
-    let made = run(&["audit", "bundle", "--data", &data, "--space", "sepsis", "--version", "2", "--out", &bundle]);
+    let made =
+        run(&["audit", "bundle", "--data", &data, "--space", "sepsis", "--version", "2", "--out", &bundle]);
     assert_eq!(made.unwrap(), Exit::Success);
     assert!(std::fs::read(&bundle).unwrap() == world.second);
     let unknown = run(&["audit", "bundle", "--data", &data, "--space", "x", "--out", &bundle]).unwrap_err();
@@ -235,7 +241,10 @@ fn the_commands_end_as_documented() {
     assert!(std::fs::read_to_string(&html).unwrap().contains("4/4 contributions proven"));
     let evidence = path("evidence");
     let formats = "in-toto,model-card,cyclonedx";
-    assert_eq!(run(&["audit", "export", &bundle, "--as", formats, "--out", &evidence]).unwrap(), Exit::Success);
+    assert_eq!(
+        run(&["audit", "export", &bundle, "--as", formats, "--out", &evidence]).unwrap(),
+        Exit::Success
+    );
     let names = ["sepsis-v2.intoto.json", "sepsis-v2.model-card.md", "sepsis-v2.cdx.json"];
     assert!(names.iter().all(|name| Path::new(&evidence).join(name).is_file()));
 
@@ -246,7 +255,10 @@ fn the_commands_end_as_documented() {
     std::fs::write(&bundle, &world.second[1..]).unwrap();
     assert_eq!(run(&["audit", "verify", &bundle]).unwrap(), Exit::Invalid);
     let empty = path("empty");
-    assert_eq!(run(&["audit", "export", &bundle, "--as", "in-toto", "--out", &empty]).unwrap(), Exit::Invalid);
+    assert_eq!(
+        run(&["audit", "export", &bundle, "--as", "in-toto", "--out", &empty]).unwrap(),
+        Exit::Invalid
+    );
     assert!(!Path::new(&empty).exists(), "nothing is exported of what does not hold");
     let missing = run(&["audit", "verify", &path("missing")]).unwrap_err();
     assert_eq!(missing.exit(), Exit::Machine);

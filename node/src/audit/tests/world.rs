@@ -64,9 +64,9 @@ pub fn program() -> Program {
 }
 
 impl Tools {
-    fn new() -> Tools {
+    fn new(seal: SealName) -> Tools {
         let (bars, program) = (Bars::new(), program());
-        let proving = Proving::open(&program, SealName::Sigma, &bars).unwrap();
+        let proving = Proving::open(&program, seal, &bars).unwrap();
         let commit = |shift: i16| {
             let rows: i16 = 8;
             let features = (0..rows * 3).map(|place| (place * 37 + shift) % 256 - 128).collect();
@@ -76,9 +76,23 @@ impl Tools {
         };
         let datasets = [commit(1), commit(2)];
         let judge = Judge::default();
-        judge.prepare(&program, false).unwrap();
+        judge.prepare(&program, seal == SealName::Halo2).unwrap();
         Tools { proving, datasets, judge, bars }
     }
+
+    /// As members register them.
+    fn registered(&self) -> [(Id, u64); 2] {
+        [0, 1].map(|place: usize| (self.datasets[place].root(), self.datasets[place].rows()))
+    }
+}
+
+/// The bundle of a version with one contribution.
+pub fn with_one(seal: SealName) -> Vec<u8> {
+    let tools = Tools::new(seal);
+    let mut node = Node::begin(tools.registered());
+    let offer = node.offer(&tools, 1, 1, &Parameters::initial(&program(), [7; 32]));
+    node.take(&offer);
+    node.end()
 }
 
 /// A contribution that was made and judged, and may be told about in other ways than it happened.
@@ -106,7 +120,8 @@ impl Node {
         let allocations = [(id(1), 10_000), (id(2), 10_000)];
         let core = Core::open(store, key(NODE), ORIGIN, None, &allocations, BEGINNING).unwrap();
         let mut node = Node { core, now: BEGINNING, space: [0; 32], folder, rounds: 0 };
-        let policy = Policy { weights: vec![3, 2], minimum_datasets: 2, minimum_rows: 4, ..Policy::with_tokens() };
+        let policy =
+            Policy { weights: vec![3, 2], minimum_datasets: 2, minimum_rows: 4, ..Policy::with_tokens() };
         let spec = SpaceSpec {
             name: "sepsis".to_owned(),
             program: Bytes(program().encode()),
@@ -127,7 +142,8 @@ impl Node {
     fn act(&mut self, who: u8, action: Action) {
         self.now += 1;
         let nonce = self.core.snapshot().size;
-        let envelope = Envelope { network: id(NODE), account: id(who), nonce, expires: self.now + 60, action };
+        let envelope =
+            Envelope { network: id(NODE), account: id(who), nonce, expires: self.now + 60, action };
         let signature = envelope.sign(&key(who));
         self.core.act(envelope, signature, self.now).unwrap();
     }
@@ -224,8 +240,8 @@ impl World {
     }
 
     fn make() -> World {
-        let tools = Tools::new();
-        let datasets = [0, 1].map(|place: usize| (tools.datasets[place].root(), tools.datasets[place].rows()));
+        let tools = Tools::new(SealName::Sigma);
+        let datasets = tools.registered();
         let mut node = Node::begin(datasets);
         let space = node.space;
         let initial = Parameters::initial(&program(), [7; 32]);
