@@ -91,11 +91,7 @@ pub fn account(directory: &Path) -> Result<Option<[u8; 32]>, Failure> {
 ///
 /// # Errors
 /// [`Failure::Key`] when no file in `directory` holds it or the passphrase is another, [`Failure::File`].
-pub fn unlock(
-    directory: &Path,
-    wanted: &[u8; 32],
-    passphrase: &SecretString,
-) -> Result<SigningKey, Failure> {
+pub fn unlock(directory: &Path, wanted: &[u8; 32], passphrase: &SecretString) -> Result<SigningKey, Failure> {
     let mut paths = vec![directory.join(SECRET_NAME), directory.join(rotation::NEW_SECRET_NAME)];
     paths.extend(rotation::old_secrets(directory)?);
     paths.retain(|path| path.exists());

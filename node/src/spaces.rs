@@ -37,7 +37,8 @@ pub fn read(path: &Path) -> Result<SpaceSpec, Failure> {
 /// Every problem, each as `key: expected …, found …`.
 pub fn parse(text: &str) -> Result<SpaceSpec, Vec<String>> {
     let table: Table = text.parse().map_err(|error: toml::de::Error| {
-        let line = error.span().map_or(1, |span| text.get(..span.start).unwrap_or("").matches('\n').count() + 1);
+        let line =
+            error.span().map_or(1, |span| text.get(..span.start).unwrap_or("").matches('\n').count() + 1);
         vec![format!("file: expected TOML, found on line {line}: {}", error.message())]
     })?;
     let mut reader = SpaceReader { problems: Vec::new() };
@@ -58,8 +59,14 @@ pub fn to_toml(spec: &SpaceSpec) -> Result<String, Failure> {
         .map_err(|error| Failure::Program(format!("schema: expected JSON, found {error}")))?;
     let mut text = String::new();
     // Writing to a string cannot fail.
-    let _ = writeln!(text, "# A learning task of a node: `weightproof node` opens it when its configuration names this file.");
-    let _ = writeln!(text, "# All of it is public, and the space's identity is a digest of it: a changed file is another space.");
+    let _ = writeln!(
+        text,
+        "# A learning task of a node: `weightproof node` opens it when its configuration names this file."
+    );
+    let _ = writeln!(
+        text,
+        "# All of it is public, and the space's identity is a digest of it: a changed file is another space."
+    );
     let _ = writeln!(text, "name = {}", Value::from(spec.name.clone()));
     let _ = writeln!(text, "# Chooses the initial weights.");
     let _ = writeln!(text, "seed = \"{}\"", hex(&spec.seed));
@@ -71,7 +78,8 @@ pub fn to_toml(spec: &SpaceSpec) -> Result<String, Failure> {
     let _ = writeln!(text, "program = '''\n{}'''", program.to_toml());
     let _ = writeln!(text, "# Columns, classes and standardisation that every holder applies.");
     let _ = writeln!(text, "schema = {}", Value::from(schema));
-    let _ = writeln!(text, "\n# Amounts are whole tokens, times are seconds, shares are thousandths.\n[policy]");
+    let _ =
+        writeln!(text, "\n# Amounts are whole tokens, times are seconds, shares are thousandths.\n[policy]");
     text.push_str(&policy_toml(&spec.policy));
     Ok(text)
 }
@@ -138,7 +146,11 @@ impl SpaceReader {
             Some(Value::String(text)) => text.clone(),
             Some(Value::Table(table)) => table.to_string(),
             other => {
-                self.wrong("program", "a program as text in quotes or as sections [program.model] and so on", other);
+                self.wrong(
+                    "program",
+                    "a program as text in quotes or as sections [program.model] and so on",
+                    other,
+                );
                 return None;
             }
         };
@@ -175,7 +187,11 @@ impl SpaceReader {
         ];
         for (what, of_program, of_schema) in pairs {
             if of_program != of_schema {
-                self.problem("schema", &format!("{of_program} {what} as in the program"), &of_schema.to_string());
+                self.problem(
+                    "schema",
+                    &format!("{of_program} {what} as in the program"),
+                    &of_schema.to_string(),
+                );
             }
         }
     }
@@ -201,7 +217,11 @@ impl SpaceReader {
 
     fn unknown(&mut self, table: &Table, known: &[&str], prefix: &str) {
         for key in table.keys().filter(|key| !known.contains(&key.as_str())) {
-            self.problem(&format!("{prefix}{key}"), &format!("one of {}", known.join(", ")), "an unknown key");
+            self.problem(
+                &format!("{prefix}{key}"),
+                &format!("one of {}", known.join(", ")),
+                "an unknown key",
+            );
         }
     }
 
@@ -385,7 +405,8 @@ pub(crate) mod tests {
         let contradicting = to_toml(&sample()).unwrap().replace("bond = 100", "bond = 100000");
         assert!(parse(&contradicting).unwrap_err()[0].starts_with("policy.bond:"));
         assert!(parse("name = ").unwrap_err()[0].contains("line 1"));
-        let narrow = to_toml(&sample()).unwrap().replace("\"0\", \"1\"", "").replace(r#"["0","1"]"#, r#"["0"]"#);
+        let narrow =
+            to_toml(&sample()).unwrap().replace("\"0\", \"1\"", "").replace(r#"["0","1"]"#, r#"["0"]"#);
         assert!(parse(&narrow).unwrap_err()[0].starts_with("schema: expected 2 outputs"), "{narrow}");
     }
 }

@@ -192,9 +192,9 @@ impl Audit<'_> {
         let mut models = Models { last_use: last_uses(lineage), versions: BTreeMap::new(), program };
         let mut before: Option<u64> = None;
         for (place, version) in lineage.iter().enumerate() {
-            let mut candidate = match (version.reverted_to.or(before), version.version) {
-                (None, _) => Arc::new(Parameters::initial(&models.program, spec.seed)),
-                (Some(parent), _) => models.get(parent, version.entry)?,
+            let mut candidate = match version.reverted_to.or(before) {
+                None => Arc::new(Parameters::initial(&models.program, spec.seed)),
+                Some(parent) => models.get(parent, version.entry)?,
             };
             for (number, contribution) in version.contributions.iter().enumerate() {
                 let receipt = self

@@ -127,7 +127,9 @@ mod tests {
         let long = tree(&[1, 2, 3, 4, 5]);
         let prove = |tree: Tree| move |old, new| Ok(tree.consistency_proof(old, new).unwrap());
         let verdict = |old: &Tree, new: &Tree| {
-            continues(&checkpoint(old), &checkpoint(new), prove(new.clone())).unwrap().map_err(|error| error.code())
+            continues(&checkpoint(old), &checkpoint(new), prove(new.clone()))
+                .unwrap()
+                .map_err(|error| error.code())
         };
         assert_eq!(verdict(&tree(&[1, 2, 3]), &long), Ok(()));
         assert_eq!(verdict(&long, &long), Ok(()));

@@ -57,7 +57,9 @@ impl Node<'_> {
             length = length.saturating_add(take(message)?);
             if length > maximum {
                 let limit = size(maximum as u64);
-                return Err(Failure::Untrusted(format!("expected a download of at most {limit}, found more; ask the operator")));
+                return Err(Failure::Untrusted(format!(
+                    "expected a download of at most {limit}, found more; ask the operator"
+                )));
             }
         }
         Ok(length)
@@ -94,7 +96,8 @@ impl Node<'_> {
         let request = v1::ListModelsRequest { space: space.id.to_vec().into(), page_size: 1, before };
         let found = self.list_models(request)?.versions.into_iter().next();
         found.filter(|found| version.is_none_or(|version| found.version == version)).ok_or_else(|| {
-            let asked = version.map_or_else(|| "a version".to_owned(), |version| format!("version {version}"));
+            let asked =
+                version.map_or_else(|| "a version".to_owned(), |version| format!("version {version}"));
             Failure::Usage(format!(
                 "expected {asked} of {}'s model, found none; `weightproof models` lists them",
                 space.spec.name
@@ -139,7 +142,8 @@ impl Node<'_> {
 fn published(entry: &Entry, wanted: &Id) -> Option<(u64, Id)> {
     entry.effects.iter().find_map(|effect| match effect {
         Effect::SpaceCreated { space, model_digest, .. } if space == wanted => Some((0, *model_digest)),
-        Effect::RoundClosed { space, version, digest, .. } | Effect::Reverted { space, version, digest, .. }
+        Effect::RoundClosed { space, version, digest, .. }
+        | Effect::Reverted { space, version, digest, .. }
             if space == wanted =>
         {
             Some((*version, *digest))
@@ -203,7 +207,10 @@ mod tests {
     #[test]
     fn entries_publish_by_their_effects() {
         let effects = [
-            (Effect::SpaceCreated { space: [1; 32], program_digest: [2; 32], model_digest: [3; 32] }, (0, [3; 32])),
+            (
+                Effect::SpaceCreated { space: [1; 32], program_digest: [2; 32], model_digest: [3; 32] },
+                (0, [3; 32]),
+            ),
             (Effect::Reverted { space: [1; 32], version: 5, to: 2, digest: [6; 32] }, (5, [6; 32])),
             (
                 Effect::RoundClosed {
@@ -219,7 +226,8 @@ mod tests {
         ];
         for (effect, expected) in effects {
             let event = Event::CloseRound { space: [1; 32] };
-            let entry = Entry { index: 0, time: 0, event, effects: vec![Effect::Burned { amount: 1 }, effect] };
+            let entry =
+                Entry { index: 0, time: 0, event, effects: vec![Effect::Burned { amount: 1 }, effect] };
             assert_eq!(published(&entry, &[1; 32]), Some(expected));
             assert_eq!(published(&entry, &[2; 32]), None);
         }

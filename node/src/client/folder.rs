@@ -166,7 +166,9 @@ impl Folder {
         let mut rounds = Vec::new();
         for entry in std::fs::read_dir(&slots).map_err(Failure::read(&slots))? {
             let name = entry.map_err(Failure::read(&slots))?.file_name();
-            let round = name.to_str().and_then(|name| name.strip_prefix("round-")?.strip_suffix(".wpf")?.parse().ok());
+            let round = name
+                .to_str()
+                .and_then(|name| name.strip_prefix("round-")?.strip_suffix(".wpf")?.parse().ok());
             rounds.extend(round.filter(|round| !self.receipt(*round).exists()));
         }
         rounds.sort_unstable();
@@ -178,7 +180,10 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Failure> {
     match std::fs::read(path) {
         Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| {
             let text = "expected what an earlier command wrote";
-            Failure::Run(format!("{}: {text}, found: {error}; restore the file or move it away", path.display()))
+            Failure::Run(format!(
+                "{}: {text}, found: {error}; restore the file or move it away",
+                path.display()
+            ))
         }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Failure::read(path)(error)),

@@ -202,8 +202,12 @@ impl<'a> Node<'a> {
                 self.join(v1::JoinRequest { authorization, space: bytes(space), stake })?.logged
             }
             Action::RegisterDataset { space, root, rows } => {
-                let request =
-                    v1::RegisterDatasetRequest { authorization, space: bytes(space), root: bytes(root), rows };
+                let request = v1::RegisterDatasetRequest {
+                    authorization,
+                    space: bytes(space),
+                    root: bytes(root),
+                    rows,
+                };
                 self.register_dataset(request)?.logged
             }
             Action::Stake { space, amount } => {
@@ -221,12 +225,13 @@ impl<'a> Node<'a> {
             }
             Action::RevokeKey {} => self.revoke_key(v1::RevokeKeyRequest { authorization })?.logged,
             Action::ReportEquivocation { first, second } => {
-                let travelling = |signed: weightproof_ledger::action::SignedSubmission| v1::SignedSubmission {
-                    statement: signed.submission.statement.0.into(),
-                    file_digest: bytes(signed.submission.file_digest),
-                    file_length: signed.submission.file_length,
-                    signature: signed.signature.to_vec().into(),
-                };
+                let travelling =
+                    |signed: weightproof_ledger::action::SignedSubmission| v1::SignedSubmission {
+                        statement: signed.submission.statement.0.into(),
+                        file_digest: bytes(signed.submission.file_digest),
+                        file_length: signed.submission.file_length,
+                        signature: signed.signature.to_vec().into(),
+                    };
                 let (first, second) = (Some(travelling(first)), Some(travelling(second)));
                 let request = v1::ReportEquivocationRequest { authorization, first, second };
                 self.report_equivocation(request)?.logged
@@ -326,7 +331,9 @@ streams! {
 fn runtime() -> Result<Runtime, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     runtime.map_err(|error| {
-        Failure::Unreachable(format!("expected a thread for the connection, found: {error}; check the system's limits"))
+        Failure::Unreachable(format!(
+            "expected a thread for the connection, found: {error}; check the system's limits"
+        ))
     })
 }
 
@@ -394,7 +401,9 @@ fn failure(address: &str, status: &Status) -> Failure {
     }
     let message = status.message().escape_debug();
     // A status with a cause was made on this side: the connection failed.
-    if status.source().is_some() || matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled) {
+    if status.source().is_some()
+        || matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled)
+    {
         return Failure::Unreachable(format!(
             "expected an answer from {address}, found: {message}; check the network and that the node runs, or try again later"
         ));
@@ -411,7 +420,10 @@ fn failure(address: &str, status: &Status) -> Failure {
 /// [`Failure::Untrusted`].
 pub fn id(what: &str, bytes: &[u8]) -> Result<Id, Failure> {
     bytes.try_into().map_err(|_| {
-        Failure::Untrusted(format!("{what}: expected 32 bytes from the node, found {}; check both versions", bytes.len()))
+        Failure::Untrusted(format!(
+            "{what}: expected 32 bytes from the node, found {}; check both versions",
+            bytes.len()
+        ))
     })
 }
 

@@ -146,7 +146,10 @@ impl Waiting {
     /// The connection stands again; the backoff stays, since a node may fall over as soon as it is asked.
     fn over(&mut self, address: &str, failure: &Failure, output: &Output) {
         if let (Failure::Unreachable(_), Some(since)) = (failure, self.since.take()) {
-            output.line("again", format!("{address} answers after {}", duration(since.elapsed().as_secs_f64())));
+            output.line(
+                "again",
+                format!("{address} answers after {}", duration(since.elapsed().as_secs_f64())),
+            );
             self.said = None;
         }
     }
@@ -172,7 +175,9 @@ mod tests {
         let refused = |code| may_pass(&Failure::Refused(Refusal::new(code, "")));
         assert!(may_pass(&Failure::Unreachable(String::new())));
         assert!([ErrorCode::E401, ErrorCode::E404, ErrorCode::E505].into_iter().all(refused));
-        assert!(![ErrorCode::E203, ErrorCode::E205, ErrorCode::E307, ErrorCode::E503].into_iter().any(refused));
+        assert!(
+            ![ErrorCode::E203, ErrorCode::E205, ErrorCode::E307, ErrorCode::E503].into_iter().any(refused)
+        );
         assert!(!may_pass(&Failure::Untrusted(String::new())) && !may_pass(&Failure::Interrupted));
     }
 }

@@ -84,7 +84,9 @@ impl Trust {
         Ok(match self {
             Trust::Certificate(text) => {
                 let certificate_der = STANDARD.decode(text).map_err(|error| {
-                    Failure::Usage(format!("expected a pinned certificate in base64, found: {error}; join again"))
+                    Failure::Usage(format!(
+                        "expected a pinned certificate in base64, found: {error}; join again"
+                    ))
                 })?;
                 pin::Trust::Pinned(pin::Pinned { certificate_der })
             }
@@ -210,7 +212,11 @@ impl Profiles {
             }
         };
         self.load(name)?.ok_or_else(|| {
-            let known = if names.is_empty() { "none is".to_owned() } else { format!("known are {}", names.join(", ")) };
+            let known = if names.is_empty() {
+                "none is".to_owned()
+            } else {
+                format!("known are {}", names.join(", "))
+            };
             Failure::Usage(format!("expected --node with a joined node, found {name}; {known}"))
         })
     }
@@ -270,7 +276,8 @@ fn is_plain(character: char) -> bool {
 /// # Errors
 /// [`Failure::Usage`].
 pub fn check_name(name: &str) -> Result<(), Failure> {
-    let good = (1..=MAXIMUM_NAME).contains(&name.len()) && name.chars().all(is_plain) && !name.starts_with('.');
+    let good =
+        (1..=MAXIMUM_NAME).contains(&name.len()) && name.chars().all(is_plain) && !name.starts_with('.');
     if good {
         return Ok(());
     }
@@ -301,7 +308,13 @@ pub(crate) mod tests {
 
     pub(crate) fn sample(name: &str) -> Profile {
         let trust = Trust::certificate(b"not really a certificate");
-        Profile::new(name.to_owned(), "verifier.example:7443".to_owned(), trust, [3; 32], "verifier.example/log".to_owned())
+        Profile::new(
+            name.to_owned(),
+            "verifier.example:7443".to_owned(),
+            trust,
+            [3; 32],
+            "verifier.example/log".to_owned(),
+        )
     }
 
     #[test]

@@ -71,7 +71,8 @@ pub fn check(network: &Id, verdict: &v1::Verdict) -> Result<(Receipt, [u8; 64]),
         reward: signed.reward,
         time: signed.time,
     };
-    let signature: [u8; 64] = signed.signature.as_ref().try_into().map_err(|_| untrusted("no signature of 64 bytes"))?;
+    let signature: [u8; 64] =
+        signed.signature.as_ref().try_into().map_err(|_| untrusted("no signature of 64 bytes"))?;
     if receipt.network != *network {
         return Err(untrusted("one of another node"));
     }
@@ -79,7 +80,11 @@ pub fn check(network: &Id, verdict: &v1::Verdict) -> Result<(Receipt, [u8; 64]),
     let agrees = match code_of(receipt.verdict) {
         Some(code) => !verdict.accepted && verdict.code == code.as_str(),
         // One that was accepted before is a replay.
-        None => verdict.accepted && receipt.verdict == 0 && ["", ErrorCode::E202.as_str()].contains(&verdict.code.as_str()),
+        None => {
+            verdict.accepted
+                && receipt.verdict == 0
+                && ["", ErrorCode::E202.as_str()].contains(&verdict.code.as_str())
+        }
     };
     if !agrees {
         return Err(untrusted("one that says something else than the verdict"));
@@ -128,7 +133,8 @@ impl Settled {
             return Err(Failure::Refused(Refusal::new(code, text)));
         }
         if receipt.statement_digest != *statement_digest {
-            let text = "expected a receipt for this contribution, found one for another; show both to the operator";
+            let text =
+                "expected a receipt for this contribution, found one for another; show both to the operator";
             return Err(Failure::Untrusted(text.to_owned()));
         }
         Ok(Settled {
@@ -235,7 +241,8 @@ pub(crate) mod tests {
         fn receipt(verdict: &mut v1::Verdict) -> &mut v1::SignedReceipt {
             verdict.receipt.as_mut().unwrap()
         }
-        let replayed = v1::Verdict { code: "E202".to_owned(), message: "again".to_owned(), ..verdict(&key, 0) };
+        let replayed =
+            v1::Verdict { code: "E202".to_owned(), message: "again".to_owned(), ..verdict(&key, 0) };
         assert!(settled(&replayed).is_ok_and(|settled| settled.accepted && settled.code.is_empty()));
         let unlogged = v1::Verdict { receipt: None, message: "E307: no".to_owned(), ..verdict(&key, 307) };
         assert!(matches!(settled(&unlogged), Err(Failure::Refused(refusal)) if refusal.message == "no"));

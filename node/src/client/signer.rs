@@ -50,7 +50,8 @@ impl Signer {
 
     /// Signs that a file is this account's contribution.
     pub fn submission(&self, statement: Vec<u8>, file_digest: Id, file_length: u64) -> [u8; 64] {
-        let submission = Submission { network: self.network, statement: Bytes(statement), file_digest, file_length };
+        let submission =
+            Submission { network: self.network, statement: Bytes(statement), file_digest, file_length };
         submission.sign(&self.key)
     }
 
@@ -141,8 +142,12 @@ mod tests {
             assert!(elsewhere.verify(&signer.account(), &signature).is_err());
         }
         let signature = signer.submission(vec![1, 2, 3], [4; 32], 5);
-        let submission =
-            Submission { network: network(), statement: Bytes(vec![1, 2, 3]), file_digest: [4; 32], file_length: 5 };
+        let submission = Submission {
+            network: network(),
+            statement: Bytes(vec![1, 2, 3]),
+            file_digest: [4; 32],
+            file_length: 5,
+        };
         submission.verify(&signer.account(), &signature).unwrap();
     }
 
@@ -151,7 +156,8 @@ mod tests {
     fn the_rules_take_a_rotation() {
         let mut signer = signer(1);
         let account = signer.account();
-        let genesis = Event::Genesis { network: network(), operator: account, allocations: vec![(account, 100)] };
+        let genesis =
+            Event::Genesis { network: network(), operator: account, allocations: vec![(account, 100)] };
         let (state, _) = step(&State::empty(), &genesis, 1_000).unwrap();
         let new = SigningKey::from_bytes(&[2; 32]);
         let action = signer.rotation_to(&new);
@@ -162,7 +168,8 @@ mod tests {
         let to = SigningKey::from_bytes(&[3; 32]).verifying_key().to_bytes();
         let transfer = Action::Transfer { to, amount: 1 };
         let mut event = |signer: &mut Signer| {
-            let authorization = signer.authorize(&transfer, Duration::from_secs(1_000), state.accounts[&account].nonce);
+            let authorization =
+                signer.authorize(&transfer, Duration::from_secs(1_000), state.accounts[&account].nonce);
             let (envelope, signature) = rebuilt(&authorization, transfer.clone());
             step(&state, &Event::Signed { envelope, signature }, 1_000).map(|_| ())
         };

@@ -41,7 +41,8 @@ impl Space {
         };
         let summary = described.summary.unwrap_or_default();
         let id = super::id("space", &summary.space)?;
-        let program = Program::parse(&described.program_toml).map_err(|error| untrusted("a program", error.to_string()))?;
+        let program = Program::parse(&described.program_toml)
+            .map_err(|error| untrusted("a program", error.to_string()))?;
         let schema: Schema = serde_json::from_str(&described.schema_json)
             .map_err(|error| untrusted("columns as JSON", error.to_string()))?;
         let policy = described.policy.unwrap_or_default();
@@ -54,11 +55,15 @@ impl Space {
                 [] => None,
                 bytes => Some(super::id("validation digest", bytes)?),
             },
-            policy: policy_of(&policy).ok_or_else(|| untrusted("thousandths up to 65535", format!("{policy:?}")))?,
+            policy: policy_of(&policy)
+                .ok_or_else(|| untrusted("thousandths up to 65535", format!("{policy:?}")))?,
         };
         let found = space_id(network, &spec);
         if found != id {
-            return Err(untrusted(&format!("the description {}", hex(&id)), format!("one of {}", hex(&found))));
+            return Err(untrusted(
+                &format!("the description {}", hex(&id)),
+                format!("one of {}", hex(&found)),
+            ));
         }
         if (program.inputs(), program.outputs(), program.activation_bits())
             != (schema.inputs(), schema.outputs(), schema.activation_bits)
@@ -192,7 +197,9 @@ pub(crate) mod tests {
         type Change = fn(&mut v1::DescribeSpaceResponse);
         let changes: [(&str, Change); 7] = [
             ("name", |described| described.summary.as_mut().unwrap().name.push('x')),
-            ("program", |described| described.program_toml = described.program_toml.replace("steps = ", "steps = 1")),
+            ("program", |described| {
+                described.program_toml = described.program_toml.replace("steps = ", "steps = 1")
+            }),
             ("schema", |described| described.schema_json.push(' ')),
             ("seed", |described| described.seed = vec![1; 32].into()),
             ("validation", |described| described.validation_digest = vec![1; 32].into()),

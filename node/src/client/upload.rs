@@ -62,7 +62,12 @@ impl Parcel {
 }
 
 /// The parts from `offset` on; the first names the upload.
-fn parts(bytes: &Bytes, upload: Bytes, offset: u64, size: usize) -> impl Iterator<Item = v1::UploadContributionRequest> + use<> {
+fn parts(
+    bytes: &Bytes,
+    upload: Bytes,
+    offset: u64,
+    size: usize,
+) -> impl Iterator<Item = v1::UploadContributionRequest> + use<> {
     let bytes = bytes.clone();
     let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
     let mut offset = start;
@@ -74,8 +79,11 @@ fn parts(bytes: &Bytes, upload: Bytes, offset: u64, size: usize) -> impl Iterato
         }
         let end = offset.saturating_add(size.max(1)).min(bytes.len());
         let part = bytes.slice(offset..end);
-        let request =
-            v1::UploadContributionRequest { upload: upload.take().unwrap_or_default(), offset: offset as u64, part };
+        let request = v1::UploadContributionRequest {
+            upload: upload.take().unwrap_or_default(),
+            offset: offset as u64,
+            part,
+        };
         offset = end;
         Some(request)
     })
@@ -166,6 +174,9 @@ mod tests {
     #[test]
     fn a_file_that_is_no_contribution_is_refused_here() {
         let failure = Parcel::new(b"no contribution".to_vec()).unwrap_err();
-        assert!(matches!(&failure, Failure::Refused(refusal) if refusal.code.as_str().starts_with("E1")), "{failure:?}");
+        assert!(
+            matches!(&failure, Failure::Refused(refusal) if refusal.code.as_str().starts_with("E1")),
+            "{failure:?}"
+        );
     }
 }

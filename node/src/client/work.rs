@@ -82,7 +82,10 @@ impl<'a> Work<'a> {
             SealName::Halo2 => space.spec.policy.halo2,
         };
         if !taken {
-            let text = format!("expected a --seal that the space takes, found {}; give the other", options.seal.name());
+            let text = format!(
+                "expected a --seal that the space takes, found {}; give the other",
+                options.seal.name()
+            );
             return Err(Failure::Usage(text));
         }
         let table = Table::read(options.data)?;
@@ -117,10 +120,25 @@ impl<'a> Work<'a> {
         node.bars().clear();
         output.line(
             "commit",
-            format!("{} (salted)   rows and salts stay in {} (mode 0600)", short(&dataset.root()), secret.display()),
+            format!(
+                "{} (salted)   rows and salts stay in {} (mode 0600)",
+                short(&dataset.root()),
+                secret.display()
+            ),
         );
         let payout = options.payout.map_or_else(Vec::new, |account| account.to_vec());
-        Ok(Work { node, output: *output, space, folder, signer, proving, dataset, secret, payout, after_round: 0 })
+        Ok(Work {
+            node,
+            output: *output,
+            space,
+            folder,
+            signer,
+            proving,
+            dataset,
+            secret,
+            payout,
+            after_round: 0,
+        })
     }
 
     /// Where rows and salts are.
@@ -154,7 +172,11 @@ impl<'a> Work<'a> {
         self.node.bars().clear();
         self.output.line(
             "register",
-            format!("{} with {rows} rows   entry {}   it counts from the next round on", short(&root), logged.entry),
+            format!(
+                "{} with {rows} rows   entry {}   it counts from the next round on",
+                short(&root),
+                logged.entry
+            ),
         );
         Ok(Registration::Logged(logged.entry))
     }
@@ -163,7 +185,8 @@ impl<'a> Work<'a> {
     fn registered_root(&mut self) -> Result<Option<Id>, Failure> {
         let account = self.signer.account();
         let known = persist(&mut self.node, &self.output, |node| node.account(&account))?;
-        let Some(member) = known.memberships.iter().find(|member| member.space.as_ref() == self.space.id) else {
+        let Some(member) = known.memberships.iter().find(|member| member.space.as_ref() == self.space.id)
+        else {
             let text = "expected a member of the space, found an account that has not joined; `weightproof join` first";
             return Err(Failure::Refused(Refusal::new(ErrorCode::E503, text)));
         };
@@ -187,7 +210,8 @@ impl<'a> Work<'a> {
         for round in self.folder.unsettled()? {
             let path = self.folder.contribution(round);
             let parcel = Parcel::new(std::fs::read(&path).map_err(Failure::read(&path))?)?;
-            self.output.line("resume", format!("{} is made and not settled: submitting it again", path.display()));
+            self.output
+                .line("resume", format!("{} is made and not settled: submitting it again", path.display()));
             settled.push(self.deliver(&parcel)?);
         }
         Ok(settled)
@@ -204,14 +228,15 @@ impl<'a> Work<'a> {
             let round = now.round.unwrap_or_default();
             let reason = if !round.open {
                 format!("round {} is over, the next one is not open yet", round.number)
+            } else if now.contributed || round.number <= last {
+                // The usual course of things, often for a moment only.
+                String::new()
             } else if round.number <= self.after_round || !now.admitted {
                 format!("round {} does not admit this dataset, the next one will", round.number)
-            } else if now.contributed || round.number <= last {
-                format!("round {} is done for this account", round.number)
             } else {
                 return Ok(round);
             };
-            if reason != said {
+            if reason != said && !reason.is_empty() {
                 self.node.bars().clear();
                 self.output.line("wait", &reason);
                 said = reason;
@@ -234,7 +259,10 @@ impl<'a> Work<'a> {
                 }
             }
             // The node ended the stream: it is about to go.
-            Err(Failure::Unreachable(format!("expected news from {}, found the end of them", node.profile().address)))
+            Err(Failure::Unreachable(format!(
+                "expected news from {}, found the end of them",
+                node.profile().address
+            )))
         })
     }
 
@@ -270,7 +298,8 @@ impl<'a> Work<'a> {
         let path = self.folder.contribution(plan.round);
         let parcel = if path.exists() {
             let parcel = Parcel::new(std::fs::read(&path).map_err(Failure::read(&path))?)?;
-            if (parcel.space, parcel.round, parcel.contributor) != (plan.space, plan.round, plan.contributor) {
+            if (parcel.space, parcel.round, parcel.contributor) != (plan.space, plan.round, plan.contributor)
+            {
                 let text = "expected this slot's contribution, found another; move the file away";
                 return Err(Failure::Run(format!("{}: {text}", path.display())));
             }
@@ -279,7 +308,12 @@ impl<'a> Work<'a> {
             let left = round.closes.saturating_sub(signer::now().as_secs());
             self.output.line(
                 "round",
-                format!("{}   model version {}   closes in {}", plan.round, plan.model_version, duration(left as f64)),
+                format!(
+                    "{}   model version {}   closes in {}",
+                    plan.round,
+                    plan.model_version,
+                    duration(left as f64)
+                ),
             );
             Parcel::new(self.make(&plan, &path)?)?
         };
@@ -289,8 +323,9 @@ impl<'a> Work<'a> {
     /// Trains, proves and verifies; the file is on the disk when this returns.
     fn make(&mut self, plan: &Plan, path: &Path) -> Result<Vec<u8>, Failure> {
         let space = &self.space;
-        let base: ModelFile =
-            persist(&mut self.node, &self.output, |node| node.model(space, plan.model_version, &plan.model_digest))?;
+        let base: ModelFile = persist(&mut self.node, &self.output, |node| {
+            node.model(space, plan.model_version, &plan.model_digest)
+        })?;
         let bars = self.node.bars();
         let request = Request {
             program: &self.space.program,
@@ -343,7 +378,9 @@ impl<'a> Work<'a> {
         self.node.bars().clear();
         let settled = match outcome {
             Ok(settled) => settled,
-            Err(Failure::Refused(refusal)) if settles(refusal.code) => Settled::by_refusal(parcel.round, &refusal),
+            Err(Failure::Refused(refusal)) if settles(refusal.code) => {
+                Settled::by_refusal(parcel.round, &refusal)
+            }
             Err(failure) => return Err(failure),
         };
         self.folder.save_settled(&settled)?;
@@ -366,12 +403,20 @@ fn examples(space: &Space, table: &Table, label: &str) -> Result<(Examples, Quan
 }
 
 /// The commitment that was made before, or a new one whose salts are written down before anybody hears of it.
-fn commit(proving: &Proving, examples: &Examples, secret: &Path, node: &Node<'_>) -> Result<Dataset, Failure> {
+fn commit(
+    proving: &Proving,
+    examples: &Examples,
+    secret: &Path,
+    node: &Node<'_>,
+) -> Result<Dataset, Failure> {
     match std::fs::read(secret) {
         Ok(bytes) => {
             let bytes = Zeroizing::new(bytes);
             let dataset = proving.restore(&bytes).map_err(|message| {
-                Failure::Run(format!("{}: expected rows and salts, found: {message}; restore the file", secret.display()))
+                Failure::Run(format!(
+                    "{}: expected rows and salts, found: {message}; restore the file",
+                    secret.display()
+                ))
             })?;
             if dataset.rows() != examples.rows() as u64 {
                 let text = "expected the rows of the data file, found others; restore the file";
@@ -446,7 +491,10 @@ mod tests {
     fn one_slot_has_one_plan() {
         assert_eq!(agree(None, &plan()).unwrap(), Agreement::New);
         assert_eq!(agree(Some(plan()), &plan()).unwrap(), Agreement::Same);
-        assert_eq!(agree(Some(Plan { dataset_root: [0; 32], ..plan() }), &plan()).unwrap(), Agreement::OtherData);
+        assert_eq!(
+            agree(Some(Plan { dataset_root: [0; 32], ..plan() }), &plan()).unwrap(),
+            Agreement::OtherData
+        );
         for changed in [
             Plan { beacon: [0; 32], ..plan() },
             Plan { model_version: 5, ..plan() },
@@ -459,8 +507,15 @@ mod tests {
     #[test]
     fn stale_rounds_do_not_stop_unattended_work_and_invalid_proofs_do() {
         let settled = |code| Settled::by_refusal(1, &Refusal::new(code, ""));
-        assert!([ErrorCode::E203, ErrorCode::E502, ErrorCode::E206].into_iter().map(settled).all(|s| goes_on(&s)));
-        assert!(![ErrorCode::E307, ErrorCode::E205, ErrorCode::E503].into_iter().map(settled).any(|s| goes_on(&s)));
+        assert!(
+            [ErrorCode::E203, ErrorCode::E502, ErrorCode::E206].into_iter().map(settled).all(|s| goes_on(&s))
+        );
+        assert!(
+            ![ErrorCode::E307, ErrorCode::E205, ErrorCode::E503]
+                .into_iter()
+                .map(settled)
+                .any(|s| goes_on(&s))
+        );
         assert!(goes_on(&Settled { accepted: true, ..settled(ErrorCode::E307) }));
     }
 }

@@ -156,7 +156,8 @@ fn finish(done: Result<Done, Failure>, output: &Output) -> Result<Exit, Failure>
     // A failure has an envelope of its own.
     end?;
     if output.json() {
-        output.envelope(&json!({ "accepted": accepted.len(), "reward": reward, "contributions": settled }))?;
+        output
+            .envelope(&json!({ "accepted": accepted.len(), "reward": reward, "contributions": settled }))?;
     }
     Ok(Exit::Success)
 }

@@ -75,7 +75,10 @@ fn member(arguments: &Join, node: &Node<'_>, space: &Space, output: &Output) -> 
         Ok(node.account(&account)?.memberships.iter().any(|member| member.space.as_ref() == space.id))
     };
     let already = || {
-        output.line("member", format!("{} is one already; `weightproof stake` adds to its stake", hex(&account)));
+        output.line(
+            "member",
+            format!("{} is one already; `weightproof stake` adds to its stake", hex(&account)),
+        );
         Ok(None)
     };
     if is_member()? {

@@ -25,7 +25,9 @@ pub fn run(action: &KeysAction, output: &Output) -> Result<Exit, Failure> {
         KeysAction::Show { .. } => show(output),
         KeysAction::Backup { file, passphrase_file } => back_up(file, passphrase_file.as_deref(), output),
         KeysAction::Restore { file, passphrase_file } => restore(file, passphrase_file.as_deref(), output),
-        KeysAction::Rotate { node, unlock } => rotate(node.as_deref(), unlock.passphrase_file.as_deref(), output),
+        KeysAction::Rotate { node, unlock } => {
+            rotate(node.as_deref(), unlock.passphrase_file.as_deref(), output)
+        }
         KeysAction::Revoke { node, unlock, .. } => revoke(node, unlock.passphrase_file.as_deref(), output),
     }
 }
@@ -84,7 +86,15 @@ fn restore(file: &Path, passphrase_file: Option<&Path>, output: &Output) -> Resu
     let places = places()?;
     let passphrase = keys::known_passphrase(passphrase_file)?;
     let names = backup::restore(&places, file, &passphrase)?;
-    output.line("restored", format!("{} below {} and {}", counted(names.len() as u64, "file"), places.configuration.display(), places.data.display()));
+    output.line(
+        "restored",
+        format!(
+            "{} below {} and {}",
+            counted(names.len() as u64, "file"),
+            places.configuration.display(),
+            places.data.display()
+        ),
+    );
     if let Some(account) = keys::account(&places.configuration)? {
         output.line("account", hex(&account));
     }
@@ -122,7 +132,10 @@ fn rotate(only: Option<&str>, passphrase_file: Option<&Path>, output: &Output) -
             return show(output);
         }
     };
-    output.line("key", format!("{}   new, on the disk before any node hears of it", hex(new.verifying_key().as_bytes())));
+    output.line(
+        "key",
+        format!("{}   new, on the disk before any node hears of it", hex(new.verifying_key().as_bytes())),
+    );
     let bars = Bars::new();
     let mut behind = None;
     for name in names {
@@ -137,7 +150,10 @@ fn rotate(only: Option<&str>, passphrase_file: Option<&Path>, output: &Output) -
         }
     }
     if let Some(failure) = behind {
-        output.line("pending", "both keys are kept, and each node gets the one that it knows; `weightproof keys rotate` goes on");
+        output.line(
+            "pending",
+            "both keys are kept, and each node gets the one that it knows; `weightproof keys rotate` goes on",
+        );
         return Err(failure);
     }
     rotation::take_over(&directory)?;
@@ -176,6 +192,9 @@ fn revoke(name: &str, passphrase_file: Option<&Path>, output: &Output) -> Result
     let node = open(&AtNode { node: Some(name.to_owned()) }, &bars)?;
     let mut signer = node.signer(passphrase_file)?;
     let logged = node.act(&mut signer, Action::RevokeKey {})?;
-    output.line("revoked", format!("{} can sign no more on {name}   entry {}", hex(&signer.account()), logged.entry));
+    output.line(
+        "revoked",
+        format!("{} can sign no more on {name}   entry {}", hex(&signer.account()), logged.entry),
+    );
     Ok(Exit::Success)
 }

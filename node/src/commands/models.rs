@@ -3,8 +3,8 @@ use super::status::open;
 use crate::bars::Bars;
 use crate::cli::{Models, Pull};
 use crate::client::Node;
-use crate::client::space::Space;
 use crate::client::id;
+use crate::client::space::Space;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Output, counted, hex, short, size};
@@ -44,7 +44,8 @@ fn describe(version: &v1::ModelVersion) -> String {
         (Some(to), ..) => format!("taken back to version {to}"),
         (None, 0, _) => "initial weights".to_owned(),
         (None, round, count) => {
-            let mut names: Vec<String> = version.contributions.iter().take(SHOWN).map(|digest| short(digest)).collect();
+            let mut names: Vec<String> =
+                version.contributions.iter().take(SHOWN).map(|digest| short(digest)).collect();
             if count > SHOWN {
                 names.push(format!("and {} more", count - SHOWN));
             }

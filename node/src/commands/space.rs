@@ -21,7 +21,8 @@ pub fn run(action: &SpaceAction, output: &Output) -> Result<Exit, Failure> {
 }
 
 fn init(arguments: &SpaceInit, output: &Output) -> Result<Exit, Failure> {
-    let path = arguments.out.clone().unwrap_or_else(|| PathBuf::from(format!("{}.space.toml", arguments.name)));
+    let path =
+        arguments.out.clone().unwrap_or_else(|| PathBuf::from(format!("{}.space.toml", arguments.name)));
     if path.symlink_metadata().is_ok() {
         let text = "expected a new file, found one that exists; choose another --out";
         return Err(Failure::Usage(format!("{}: {text}", path.display())));
@@ -63,7 +64,13 @@ fn init(arguments: &SpaceInit, output: &Output) -> Result<Exit, Failure> {
     output.line("sample", format!("{} rows x {} columns", table.rows(), table.header().len() - 1));
     output.line("model", describe(&program));
     output.line("seed", hex(&spec.seed));
-    output.line("public", "column names, categories, classes, means and deviations of the sample become public with the space");
-    output.line("wrote", format!("{}   adapt [policy], then name the file in the node's configuration", path.display()));
+    output.line(
+        "public",
+        "column names, categories, classes, means and deviations of the sample become public with the space",
+    );
+    output.line(
+        "wrote",
+        format!("{}   adapt [policy], then name the file in the node's configuration", path.display()),
+    );
     Ok(Exit::Success)
 }

@@ -38,14 +38,19 @@ pub fn run(arguments: &Status, output: &Output) -> Result<Exit, Failure> {
     let checkpoint = node.look_at_log()?;
     let profile = node.profile().clone();
     let described = node.described().clone();
-    output.line("node", format!("{}   {}   weightproof {}", profile.name, profile.address, described.software));
+    output
+        .line("node", format!("{}   {}   weightproof {}", profile.name, profile.address, described.software));
     output.line("trust", profile.trust.describe());
     output.line("network", format!("{}   log {}", hex(&profile.network), profile.origin));
     output.line(
         "log",
         format!(
             "{}   root {}   signed, continues what was seen before",
-            if checkpoint.size() == 1 { "1 entry".to_owned() } else { format!("{} entries", checkpoint.size()) },
+            if checkpoint.size() == 1 {
+                "1 entry".to_owned()
+            } else {
+                format!("{} entries", checkpoint.size())
+            },
             short(checkpoint.root())
         ),
     );
@@ -58,7 +63,9 @@ pub fn run(arguments: &Status, output: &Output) -> Result<Exit, Failure> {
     let spaces = node.list_spaces(v1::ListSpacesRequest {})?.spaces;
     let mut described_spaces = Vec::new();
     for summary in &spaces {
-        let member = known.as_ref().and_then(|known| known.memberships.iter().find(|member| member.space == summary.space));
+        let member = known
+            .as_ref()
+            .and_then(|known| known.memberships.iter().find(|member| member.space == summary.space));
         let is_default = profile.space.as_ref().is_some_and(|space| space.id == summary.space.as_ref());
         // A node may have many spaces: those of others are a line of `weightproof spaces`.
         if member.is_none() && !is_default {
@@ -97,7 +104,9 @@ pub fn run(arguments: &Status, output: &Output) -> Result<Exit, Failure> {
 fn show_account(account: &Id, known: &v1::DescribeAccountResponse, output: &Output) {
     output.line("account", hex(account));
     match (known.known, known.key.as_ref()) {
-        (false, _) => output.line("key", "the node does not know the account yet: `weightproof join --space` makes it"),
+        (false, _) => {
+            output.line("key", "the node does not know the account yet: `weightproof join --space` makes it")
+        }
         (true, []) => output.line("key", "revoked: the account can sign no more"),
         (true, key) if key == account => output.line("key", "the account's first"),
         (true, key) => output.line("key", format!("{}   since a rotation", hex(key))),
@@ -218,7 +227,10 @@ pub fn spaces(arguments: &Spaces, output: &Output) -> Result<Exit, Failure> {
             let address = pin::address(address).map_err(|error| Failure::Usage(error.to_string()))?;
             let shown = fetch_certificate(&address, &bars)?;
             let fingerprint = pin::fingerprint(&shown);
-            output.line("trust", format!("certificate {fingerprint}   for this once; `weightproof join` remembers it"));
+            output.line(
+                "trust",
+                format!("certificate {fingerprint}   for this once; `weightproof join` remembers it"),
+            );
             let profile =
                 Profile::new(name_of(&address), address, Trust::certificate(&shown), [0; 32], String::new());
             Node::meet(Profiles::of_user()?, profile, &bars)?
@@ -226,7 +238,8 @@ pub fn spaces(arguments: &Spaces, output: &Output) -> Result<Exit, Failure> {
     };
     let spaces = node.list_spaces(v1::ListSpacesRequest {})?.spaces;
     for space in &spaces {
-        let round = if space.round == 0 { "no round open".to_owned() } else { format!("round {} open", space.round) };
+        let round =
+            if space.round == 0 { "no round open".to_owned() } else { format!("round {} open", space.round) };
         output.line(
             "space",
             format!(

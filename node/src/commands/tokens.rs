@@ -14,7 +14,13 @@ use weightproof_ledger::action::Action;
 /// `stake`.
 pub fn stake(arguments: &Amount, output: &Output) -> Result<Exit, Failure> {
     let Amount { amount, .. } = *arguments;
-    in_space(arguments, output, |space| Action::Stake { space, amount }, "stake", "from the balance to the stake")
+    in_space(
+        arguments,
+        output,
+        |space| Action::Stake { space, amount },
+        "stake",
+        "from the balance to the stake",
+    )
 }
 
 /// `unstake`.
@@ -35,7 +41,8 @@ fn in_space(
     let node = open(&arguments.at, &bars)?;
     let space = node.space(arguments.space.space.as_deref())?;
     let logged = act(&node, &arguments.unlock, action(space.id))?;
-    output.line(topic, format!("{} {text}   {}   entry {}", arguments.amount, space.describe(), logged.entry));
+    output
+        .line(topic, format!("{} {text}   {}   entry {}", arguments.amount, space.describe(), logged.entry));
     logged_envelope(&logged, output)
 }
 
@@ -43,8 +50,10 @@ fn in_space(
 pub fn transfer(arguments: &Transfer, output: &Output) -> Result<Exit, Failure> {
     let bars = Bars::new();
     let node = open(&arguments.at, &bars)?;
-    let logged = act(&node, &arguments.unlock, Action::Transfer { to: arguments.to, amount: arguments.amount })?;
-    output.line("transfer", format!("{} to {}   entry {}", arguments.amount, hex(&arguments.to), logged.entry));
+    let logged =
+        act(&node, &arguments.unlock, Action::Transfer { to: arguments.to, amount: arguments.amount })?;
+    output
+        .line("transfer", format!("{} to {}   entry {}", arguments.amount, hex(&arguments.to), logged.entry));
     logged_envelope(&logged, output)
 }
 
@@ -89,7 +98,9 @@ pub fn balance(arguments: &Balance, output: &Output) -> Result<Exit, Failure> {
         let before_entry = movements.last().map_or(0, |last| last.entry);
         let left = arguments.limit - movements.len() as u64;
         let page_size = u32::try_from(left.min(100)).unwrap_or(100);
-        let page = node.list_history(v1::ListHistoryRequest { account: bytes(), page_size, before_entry })?.movements;
+        let page = node
+            .list_history(v1::ListHistoryRequest { account: bytes(), page_size, before_entry })?
+            .movements;
         // A page that does not go back would never end; entry 0 has nothing before it.
         let goes_back = page.last().is_some_and(|last| before_entry == 0 || last.entry < before_entry);
         if !goes_back {

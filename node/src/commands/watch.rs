@@ -20,7 +20,10 @@ pub fn run(arguments: &Watch, output: &Output) -> Result<Exit, Failure> {
         None => Vec::new(),
     };
     if !output.json() {
-        output.result(&format!("{}\n", line(["time", "owner", "round", "verdict", "ms", "reward", "reason"])))?;
+        output.result(&format!(
+            "{}\n",
+            line(["time", "owner", "round", "verdict", "ms", "reward", "reason"])
+        ))?;
     }
     persist(&mut node, output, |node| {
         let network = node.network();
@@ -29,7 +32,10 @@ pub fn run(arguments: &Watch, output: &Output) -> Result<Exit, Failure> {
             let Some(verdict) = message.verdict else { continue };
             output.result(&format!("{}\n", shown(&network, &verdict, output.json())?))?;
         }
-        Err(Failure::Unreachable(format!("expected news from {}, found the end of them", node.profile().address)))
+        Err(Failure::Unreachable(format!(
+            "expected news from {}, found the end of them",
+            node.profile().address
+        )))
     })
 }
 
@@ -42,7 +48,8 @@ fn shown(network: &Id, verdict: &v1::Verdict, json: bool) -> Result<String, Fail
     let reward = receipt.as_ref().map_or(0, |receipt| receipt.reward);
     let name = if verdict.accepted { "accepted" } else { "refused" };
     let code = verdict.code.as_str();
-    let message = verdict.message.strip_prefix(code).unwrap_or(&verdict.message).trim_start_matches([':', ' ']);
+    let message =
+        verdict.message.strip_prefix(code).unwrap_or(&verdict.message).trim_start_matches([':', ' ']);
     if json {
         let value = json!({
             "time": time,
@@ -87,6 +94,9 @@ mod tests {
         let column = |text: &str, word: &str| text.split(word).next().unwrap_or("").chars().count();
         assert_eq!(column(&head, "verdict"), column(&row, "refused"));
         assert_eq!(column(&head, "reason"), column(&row, "E307"));
-        assert_eq!(line(["a", "b", "c", "d", "e", "f", ""]), line(["a", "b", "c", "d", "e", "f", ""]).trim_end());
+        assert_eq!(
+            line(["a", "b", "c", "d", "e", "f", ""]),
+            line(["a", "b", "c", "d", "e", "f", ""]).trim_end()
+        );
     }
 }

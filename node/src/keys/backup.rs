@@ -106,7 +106,8 @@ pub fn restore(places: &Places, file: &Path, passphrase: &SecretString) -> Resul
     for (_, path, bytes) in &writes {
         let parent = path.parent().unwrap_or(path);
         std::fs::create_dir_all(parent).map_err(Failure::write(parent))?;
-        let access = if path.extension().is_some_and(|end| end == "pub") { Access::Shared } else { Access::Owner };
+        let access =
+            if path.extension().is_some_and(|end| end == "pub") { Access::Shared } else { Access::Owner };
         write_atomic(path, bytes, access).map_err(Failure::write(path))?;
     }
     Ok(writes.into_iter().map(|(name, ..)| name.to_owned()).collect())
@@ -145,7 +146,8 @@ impl Places {
             DATA => &self.data,
             _ => return None,
         };
-        let plain = !rest.contains('\\') && Path::new(rest).components().all(|part| matches!(part, Component::Normal(_)));
+        let plain = !rest.contains('\\')
+            && Path::new(rest).components().all(|part| matches!(part, Component::Normal(_)));
         plain.then(|| base.join(rest))
     }
 }
@@ -155,7 +157,8 @@ fn is_kept(name: &str) -> bool {
     let parts: Vec<&str> = name.split('/').collect();
     match parts.as_slice() {
         [CONFIGURATION, file] => {
-            (file.starts_with("key") && (file.ends_with(".age") || file.ends_with(".pub"))) || *file == super::ACCOUNT_NAME
+            (file.starts_with("key") && (file.ends_with(".age") || file.ends_with(".pub")))
+                || *file == super::ACCOUNT_NAME
         }
         [CONFIGURATION, "nodes", file] => file.ends_with(".json"),
         [DATA, _, _, "datasets", file] => file.ends_with(".secret"),
@@ -265,7 +268,14 @@ mod tests {
     #[test]
     fn names_do_not_lead_elsewhere() {
         let places = places(Path::new("/x"));
-        for name in ["config/../key.age", "config//etc/key.age", "data/a/../../b", "other/key.age", "config", "data/a\\b"] {
+        for name in [
+            "config/../key.age",
+            "config//etc/key.age",
+            "data/a/../../b",
+            "other/key.age",
+            "config",
+            "data/a\\b",
+        ] {
             let written = is_kept(name) && places.path(name).is_some();
             assert!(!written, "{name}");
         }

@@ -18,7 +18,8 @@ use super::latency::Latencies;
 use super::status::to_status;
 use super::uploads::Uploads;
 use super::v1;
-use crate::core::{Handle, Logged, Snapshot};
+use crate::audit::bundle;
+use crate::core::{Handle, Logged, Snapshot, read};
 use crate::judge::Judge;
 use crate::observe::metrics;
 use crate::store::{Reader, StoreError};
@@ -123,8 +124,15 @@ impl Context {
     /// # Errors
     /// `E203` when there is no such version, `E401` without room, `E505`, `E506`.
     pub fn make_bundle(&self, snapshot: &Snapshot, space: &Id, version: u64) -> Result<std::fs::File, Refusal> {
-        let _ = (snapshot, space, version);
-        Err(Refusal::new(ErrorCode::E401, "bundles are not made yet"))
+        let refused = |error: bundle::WriteError| Refusal::new(error.code(), error.to_string());
+        let plan = bundle::plan(snapshot, &read(&self.handle.shared.index), space, version).map_err(refused)?;
+        let disk = |error: std::io::Error| {
+            Refusal::new(ErrorCode::E401, format!("expected room for a bundle, found: {error}; try again later"))
+        };
+        let mut file = tempfile::tempfile_in(&self.scratch).map_err(disk)?;
+        plan.write(&self.reader, &mut std::io::BufWriter::new(&mut file)).map_err(refused)?;
+        std::io::Seek::rewind(&mut file).map_err(disk)?;
+        Ok(file)
     }
 
     /// Counts a request of a peer.

@@ -215,6 +215,10 @@ impl Store for Sqlite {
             return Err(StoreError::Fatal { action: "write a change", reason });
         }
         transaction.commit().map_err(&failed)?;
+        // A flush that fails after the bytes went out: the change is there, and nobody was told.
+        if let Some(reason) = failure("flush") {
+            return Err(StoreError::Fatal { action: "write a change", reason });
+        }
         point("after-commit");
         Ok(())
     }

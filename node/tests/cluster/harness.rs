@@ -23,6 +23,7 @@ use weightproof_ledger::policy::Policy;
 use weightproof_ledger::signed::Message;
 use weightproof_node::rpc::v1;
 use weightproof_node::spaces;
+use weightproof_node::transport::limits::Limits;
 use weightproof_node::transport::pin::{self, Pinned};
 use weightproof_prover::data::Examples;
 use weightproof_prover::model_file::ModelFile;
@@ -86,7 +87,6 @@ pub struct Node {
     environment: Vec<(String, String)>,
     pub address: String,
     pub metrics: String,
-    certificate: Option<Vec<u8>>,
 }
 
 impl Node {
@@ -112,7 +112,6 @@ impl Node {
             environment: Vec::new(),
             address: "127.0.0.1:0".to_owned(),
             metrics: "127.0.0.1:0".to_owned(),
-            certificate: None,
         }
     }
 
@@ -219,17 +218,18 @@ impl Node {
     }
 
     /// A connection that accepts exactly the node's own certificate.
-    pub async fn connect(&mut self) -> Result<Channel, String> {
-        let timeout = Duration::from_secs(10);
-        let certificate = match &self.certificate {
-            Some(certificate) => certificate.clone(),
-            None => pin::fetch_certificate(&self.address, timeout).await.map_err(|error| error.to_string())?,
-        };
-        self.certificate = Some(certificate.clone());
-        let trust = pin::Trust::Pinned(Pinned { certificate_der: certificate });
-        pin::channel(&self.address, &trust, None, &weightproof_node::transport::limits::Limits::default())
-            .await
-            .map_err(|error| error.to_string())
+    pub async fn connect(&self) -> Result<Channel, String> {
+        self.connection().await
+    }
+
+    /// As [`Node::connect`], without holding on to the node.
+    pub fn connection(&self) -> impl Future<Output = Result<Channel, String>> + Send + use<> {
+        let (address, path) = (self.address.clone(), self.data().join("tls-cert.pem"));
+        async move {
+            let chain = weightproof_node::transport::certificate::certificates(&path).map_err(|error| error.to_string())?;
+            let trust = pin::Trust::Pinned(Pinned { certificate_der: chain[0].to_vec() });
+            pin::channel(&address, &trust, None, &Limits::default()).await.map_err(|error| error.to_string())
+        }
     }
 }
 

@@ -2,5 +2,6 @@
 // The lint exempts `#[test]` functions alone; the helpers here are as much tests as those.
 #![allow(clippy::unwrap_used)]
 
+mod crash;
 mod harness;
 mod journey;

@@ -57,6 +57,8 @@ pub struct Machine {
     /// What the node asked for that no node may ask for.
     pub violation: Option<String>,
     before_last: Option<Disk>,
+    /// Entries that the node showed as written.
+    pub shown: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -74,6 +76,7 @@ impl SimStore {
             mischief: false,
             violation: None,
             before_last: None,
+            shown: 0,
         })))
     }
 
@@ -95,7 +98,9 @@ impl Machine {
     /// The power goes off.
     pub fn crash(&mut self) {
         self.down = true;
+        // A change that nobody saw may be lost.
         if self.broken == Some(Broken::LosesTheLastChangeInACrash)
+            && self.disk.entries.len() as u64 <= self.shown
             && let Some(before) = self.before_last.take()
         {
             self.disk = before;

@@ -16,6 +16,7 @@ impl World {
     pub fn attack(&mut self, number: usize) {
         let Some(state) = self.clients[number].view.clone() else { return };
         let attack = self.random.below(ATTACKS);
+        self.trace(format!("client {number} tries attack {attack}"));
         let sent = self.attempt(number, attack, &state);
         if sent.is_some() {
             self.count(format!("attack {attack:02}"));
@@ -244,7 +245,7 @@ impl World {
             // Another's submission with other bytes, to make it fail.
             19 => {
                 let (signed, mut bytes) = self.anothers(number)?;
-                *bytes.get_mut(32)? ^= 1;
+                bytes.push(1);
                 self.strike(number, Request::Contribute(Box::new(signed), bytes), NoChange);
             }
             // Bytes that are no statement.

@@ -532,7 +532,8 @@ impl World {
             }
         }
         if after.size > before.size && letter.expect == Expect::NoChange {
-            return Err(format!("an attack was taken: {} of client {} by {result:?}", brief(&letter.request), letter.from));
+            let what = format!("{} {} of client {}", brief(&letter.request), letter.number, letter.from);
+            return Err(format!("an attack was taken: {what}: {result:?}"));
         }
         let text = match &result {
             Ok(Answer::Logged(logged)) => format!("entry {}", logged.entry),
@@ -585,6 +586,7 @@ impl World {
             self.check_index(core)?;
         }
         self.published = (snapshot.size, *checkpoint.root());
+        self.store.machine().shown = snapshot.size;
         self.time = snapshot.state.time;
         self.last = Some(snapshot.state);
         Ok(())
@@ -611,6 +613,11 @@ impl World {
                     return Err("an accepted contribution has no file, or a refused one has".to_owned());
                 }
             }
+        }
+        let note = disk.checkpoint.as_deref().ok_or("the disk holds no checkpoint")?;
+        let checkpoint = Checkpoint::open(note, ORIGIN, &self.verifier).map_err(|error| error.to_string())?;
+        if (checkpoint.size(), *checkpoint.root()) != (self.auditor.state().entries, self.auditor.root()) {
+            return Err(format!("{} entries are signed, the disk holds {}", checkpoint.size(), disk.entries.len()));
         }
         let models = self.auditor.models();
         if disk.models != models {

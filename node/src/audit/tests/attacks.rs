@@ -1,4 +1,6 @@
 //! Every class of tampering, by whoever passes a bundle on and by the operator who can sign again.
+use weightproof_circuits::error::ErrorCode;
+use weightproof_ledger::Refusal;
 use weightproof_ledger::action::SignedReceipt;
 use weightproof_ledger::event::{Effect, Event, Outcome};
 use weightproof_ledger::log::Checkpoint;
@@ -323,10 +325,18 @@ fn the_operator_cannot_lie_about_a_proof() {
     let found = finding(&node.end());
     assert_eq!((found.code.as_str(), found.entry), ("E201", Some(accepted as u64)), "{}", found.message);
 
-    // It logs an accepted contribution as failing: the rules take that, and the report says whose word it is.
+    // It logs a proof that holds as failing: the rules take that, and the report says whose word it is.
     let mut node = world.node();
-    let refusal = weightproof_ledger::Refusal::new(weightproof_circuits::error::ErrorCode::E307, "no");
+    let refusal = Refusal::new(ErrorCode::E307, "no");
     node.take_as(&world.first, Judgement::Invalid(refusal));
+    let told = report(&node.bundle(0), None);
+    assert_eq!((told.verdict, told.refused), (Verdict::Valid, 1));
+    assert!(
+        told.not_shown
+            .iter()
+            .any(|line| line.starts_with("Refusals: of the contributions to this space, 1 was"))
+    );
+    // But not with the effects of the other outcome.
     let mut parts = Parts::of(&honest);
     parts.edit(accepted, |entry| {
         if let Event::Contribution { outcome, .. } = &mut entry.event {
@@ -334,5 +344,5 @@ fn the_operator_cannot_lie_about_a_proof() {
         }
     });
     parts.sign_again();
-    assert_eq!(self::found(&parts), at("E506", accepted), "but not with the effects of the other outcome");
+    assert_eq!(self::found(&parts), at("E506", accepted));
 }
