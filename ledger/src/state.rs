@@ -144,9 +144,10 @@ canonical! {
     }
 }
 
-/// Rounds in ascending order; old ones leave at the front.
+/// Rounds in ascending order; old ones leave at the front. A step copies the state, and most rounds no step changes any
+/// more: copies share them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rounds(pub VecDeque<Round>);
+pub struct Rounds(pub VecDeque<Arc<Round>>);
 
 impl Canonical for Rounds {
     fn write(&self, writer: &mut Writer) {
@@ -161,12 +162,17 @@ impl Canonical for Rounds {
 impl Space {
     /// The open round.
     pub fn open_round(&self) -> Option<&Round> {
-        self.rounds.0.back().filter(|round| !round.closed)
+        self.rounds.0.back().map(Arc::as_ref).filter(|round| !round.closed)
+    }
+
+    /// The last round, to be changed.
+    pub fn last_round_mut(&mut self) -> Option<&mut Round> {
+        self.rounds.0.back_mut().map(Arc::make_mut)
     }
 
     /// A round that still matters.
     pub fn round(&self, number: u64) -> Option<&Round> {
-        self.rounds.0.iter().find(|round| round.number == number)
+        self.rounds.0.iter().map(Arc::as_ref).find(|round| round.number == number)
     }
 
     /// The present version of the model.

@@ -674,7 +674,7 @@ impl Change<'_> {
         {
             space.rounds.0.pop_front();
         }
-        space.rounds.0.push_back(Round {
+        let round = Round {
             number,
             version,
             digest,
@@ -689,7 +689,8 @@ impl Change<'_> {
             candidate: digest,
             contributions: 0,
             minted: 0,
-        });
+        };
+        space.rounds.0.push_back(Arc::new(round));
         self.effects.push(Effect::RoundOpened { space: *id, round: number, beacon, version, digest, closes });
         Ok(())
     }
@@ -698,7 +699,7 @@ impl Change<'_> {
         let time = self.state.time;
         let space = self.space_mut(id)?;
         let policy = space.spec.policy.clone();
-        let Some(round) = space.rounds.0.back_mut().filter(|round| !round.closed) else {
+        let Some(round) = space.last_round_mut().filter(|round| !round.closed) else {
             return Err(conflict("an open round", "none"));
         };
         // Who lost the slot can do nothing about it any more.
@@ -843,7 +844,7 @@ impl Change<'_> {
         // Distinct rows: training on one row again proves nothing more about the data.
         let examples = space.examples.min(statement.dataset_rows);
         let due = reward(&policy, examples, *weight, quality, self.member(&id, &account)?.accepted);
-        let Some(open) = self.space_mut(&id)?.rounds.0.back_mut() else {
+        let Some(open) = self.space_mut(&id)?.last_round_mut() else {
             return Err(conflict("an open round", "none"));
         };
         let gross = due.min(policy.emission_of(open.number).saturating_sub(open.minted));
@@ -1031,6 +1032,7 @@ impl Change<'_> {
         rounds
             .iter_mut()
             .find(|round| round.number == number)
+            .map(Arc::make_mut)
             .ok_or_else(|| conflict("a round that still matters", "an older one"))
     }
 

@@ -9,7 +9,7 @@ use weightproof_circuits::parameters::{LayerParameters, Parameters};
 use weightproof_circuits::program::Program;
 use weightproof_circuits::statement::Statement;
 use weightproof_ledger::{Id, Refusal};
-use weightproof_verifier::{Keys, SealKey, VerifyError, generator_counts, verify_with};
+use weightproof_verifier::{Contribution, Keys, SealKey, VerifyError, generator_counts, verify_with};
 
 use crate::bars::Bars;
 use crate::engine;
@@ -80,14 +80,22 @@ impl Judge {
     /// [`Refusal`] with the verifier's code.
     pub fn judge(&self, file: &[u8], base: &Parameters, statement: &Statement) -> Result<Judged, Refusal> {
         let clock = Instant::now();
+        let other = || {
+            Refusal::new(
+                ErrorCode::E201,
+                "expected the file to hold the statement that was signed, found another; sign the file's own",
+            )
+        };
+        // Before the dear part: nobody pays for a file that was signed as another's, so it must cost next to nothing.
+        let read = Contribution::decode(file).map_err(|error| refusal(&error.into()))?;
+        if read.statement != *statement {
+            return Err(other());
+        }
         let (generators, keys) = (self.generators(), self.keys());
         let verified =
             verify_with(file, base, Keys { generators: &generators, halo2: &keys }).map_err(|error| refusal(&error))?;
         if verified.get() != statement {
-            return Err(Refusal::new(
-                ErrorCode::E201,
-                "expected the file to hold the statement that was signed, found another; sign the file's own",
-            ));
+            return Err(other());
         }
         let update = verified.update().clone();
         let largest = update.largest();

@@ -594,7 +594,7 @@ fn the_invariants_see_what_breaks_them() {
         state.spaces.values_mut().next().unwrap()
     }
     fn round(state: &mut State) -> &mut Round {
-        space(state).rounds.0.back_mut().unwrap()
+        space(state).last_round_mut().unwrap()
     }
     fn account(state: &mut State) -> &mut Account {
         state.accounts.get_mut(&id(1)).unwrap()
@@ -613,12 +613,12 @@ fn the_invariants_see_what_breaks_them() {
         ("two are open", |s| {
             let mut next = round(s).clone();
             next.number += 1;
-            space(s).rounds.0.push_back(next);
+            space(s).rounds.0.push_back(next.into());
         }),
         ("not consecutive", |s| {
             let mut next = round(s).clone();
             (round(s).closed, next.number) = (true, 9);
-            space(s).rounds.0.push_back(next);
+            space(s).rounds.0.push_back(next.into());
         }),
         ("minted", |s| round(s).minted = policy().emission + 1),
         ("without a dataset", |s| {

@@ -130,7 +130,7 @@ fn state() -> State {
         examples: 2,
         versions: vec![id(3), id(4)],
         members: [(id(1), member)].into(),
-        rounds: Rounds(VecDeque::from([round])),
+        rounds: Rounds(VecDeque::from([round.into()])),
         round_count: 5,
         reverted: 4,
     };

@@ -387,3 +387,50 @@ pub struct SpaceInit {
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::cli::{Arguments, Command};
+    use clap::{CommandFactory, Parser};
+
+    fn parsed(line: &str) -> Result<Command, clap::Error> {
+        Arguments::try_parse_from(line.split(' ')).map(|arguments| arguments.command)
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn what_people_type_is_understood() {
+        let good = [
+            "weightproof join verifier.example:7443 --space sepsis",
+            "weightproof train patients.csv --label outcome --submit",
+            "weightproof contribute patients.csv --every-round --rounds 3 --passphrase-file p",
+            "weightproof watch",
+            "weightproof spaces verifier.example",
+            "weightproof balance --history --limit 5",
+            "weightproof keys rotate --node a",
+            "weightproof keys revoke --node a --yes",
+            "weightproof space init patients.csv --label outcome --name sepsis --policy tokens",
+        ];
+        for line in good {
+            assert!(parsed(line).is_ok(), "{line}: {:?}", parsed(line));
+        }
+        let bad = [
+            // What only a local run has.
+            "weightproof train patients.csv --label outcome --submit --seed 1",
+            "weightproof train patients.csv --label outcome --node a",
+            "weightproof contribute patients.csv --rounds 3",
+            "weightproof join a --pin sha256:00",
+            "weightproof join a --domain b",
+            "weightproof keys revoke --node a",
+            "weightproof stake 0",
+            "weightproof transfer abc 5",
+        ];
+        for line in bad {
+            assert!(parsed(line).is_err(), "{line}");
+        }
+    }
+}

@@ -167,7 +167,7 @@ mod tests {
         assert_eq!(state.accounts[&account].key, Some(new.verifying_key().to_bytes()));
         let to = SigningKey::from_bytes(&[3; 32]).verifying_key().to_bytes();
         let transfer = Action::Transfer { to, amount: 1 };
-        let mut event = |signer: &mut Signer| {
+        let event = |signer: &mut Signer| {
             let authorization =
                 signer.authorize(&transfer, Duration::from_secs(1_000), state.accounts[&account].nonce);
             let (envelope, signature) = rebuilt(&authorization, transfer.clone());

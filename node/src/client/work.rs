@@ -55,6 +55,7 @@ pub struct Work<'a> {
     proving: Proving,
     dataset: Dataset,
     secret: PathBuf,
+    passphrase_file: Option<PathBuf>,
     payout: Vec<u8>,
     /// Rounds up to this one do not admit the dataset.
     after_round: u64,
@@ -136,6 +137,7 @@ impl<'a> Work<'a> {
             proving,
             dataset,
             secret,
+            passphrase_file: options.passphrase_file.map(Path::to_owned),
             payout,
             after_round: 0,
         })
@@ -212,7 +214,16 @@ impl<'a> Work<'a> {
             let parcel = Parcel::new(std::fs::read(&path).map_err(Failure::read(&path))?)?;
             self.output
                 .line("resume", format!("{} is made and not settled: submitting it again", path.display()));
-            settled.push(self.deliver(&parcel)?);
+            settled.push(match self.deliver(&parcel) {
+                // Nobody makes another contribution for that round, so what is wrong with this one stops nothing.
+                Err(Failure::Refused(refusal)) if !may_be_mended(refusal.code) => {
+                    let outcome = Settled::by_refusal(round, &refusal);
+                    self.folder.save_settled(&outcome)?;
+                    self.output.line("verdict", outcome.describe());
+                    outcome
+                }
+                outcome => outcome?,
+            });
         }
         Ok(settled)
     }
@@ -226,7 +237,9 @@ impl<'a> Work<'a> {
         loop {
             let now = self.current_round()?;
             let round = now.round.unwrap_or_default();
-            let reason = if !round.open {
+            let reason = if round.number == 0 {
+                "no round was opened yet: the first one begins once enough datasets are registered".to_owned()
+            } else if !round.open {
                 format!("round {} is over, the next one is not open yet", round.number)
             } else if now.contributed || round.number <= last {
                 // The usual course of things, often for a moment only.
@@ -371,10 +384,20 @@ impl<'a> Work<'a> {
         Ok(made.bytes)
     }
 
+    fn send(&mut self, parcel: &Parcel) -> Result<Settled, Failure> {
+        let signer = &self.signer;
+        persist(&mut self.node, &self.output, |node| node.submit(signer, parcel))
+    }
+
     /// Submits until the node has said what it makes of the file, and keeps that.
     fn deliver(&mut self, parcel: &Parcel) -> Result<Settled, Failure> {
-        let signer = &self.signer;
-        let outcome = persist(&mut self.node, &self.output, |node| node.submit(signer, parcel));
+        let mut outcome = self.send(parcel);
+        if matches!(&outcome, Err(Failure::Refused(refusal)) if refusal.code == ErrorCode::E205) {
+            // The key may have been rotated meanwhile: the one that the node knows now may be here too.
+            let passphrase_file = self.passphrase_file.as_deref();
+            self.signer = persist(&mut self.node, &self.output, |node| node.signer(passphrase_file))?;
+            outcome = self.send(parcel);
+        }
         self.node.bars().clear();
         let settled = match outcome {
             Ok(settled) => settled,
@@ -463,6 +486,11 @@ fn agree(stored: Option<Plan>, now: &Plan) -> Result<Agreement, Failure> {
 fn settles(code: ErrorCode) -> bool {
     use ErrorCode::{E202, E203, E204, E206, E502, E601, E603};
     matches!(code, E202 | E203 | E204 | E206 | E502 | E601 | E603)
+}
+
+/// Whether the member can do something about a refusal while the round lasts.
+fn may_be_mended(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::E205 | ErrorCode::E503)
 }
 
 /// Whether somebody who contributes to every round goes on after this outcome: it is about the round and not about the

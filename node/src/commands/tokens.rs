@@ -9,6 +9,7 @@ use crate::output::{Output, hex, utc};
 use crate::rpc::v1;
 use crate::{keys, locations};
 use serde_json::json;
+use weightproof_ledger::Id;
 use weightproof_ledger::action::Action;
 
 /// `stake`.
@@ -93,25 +94,7 @@ pub fn balance(arguments: &Balance, output: &Output) -> Result<Exit, Failure> {
         "balance",
         format!("{}   staked {}   unbonding {}", tokens.balance, tokens.staked, tokens.unbonding),
     );
-    let mut movements: Vec<v1::Movement> = Vec::new();
-    while arguments.history && (movements.len() as u64) < arguments.limit {
-        let before_entry = movements.last().map_or(0, |last| last.entry);
-        let left = arguments.limit - movements.len() as u64;
-        let page_size = u32::try_from(left.min(100)).unwrap_or(100);
-        let page = node
-            .list_history(v1::ListHistoryRequest { account: bytes(), page_size, before_entry })?
-            .movements;
-        // A page that does not go back would never end; entry 0 has nothing before it.
-        let goes_back = page.last().is_some_and(|last| before_entry == 0 || last.entry < before_entry);
-        if !goes_back {
-            break;
-        }
-        let end = page.last().is_some_and(|last| last.entry == 0);
-        movements.extend(page);
-        if end {
-            break;
-        }
-    }
+    let movements = if arguments.history { history(&node, &account, arguments.limit)? } else { Vec::new() };
     for movement in &movements {
         output.line(
             "moved",
@@ -145,4 +128,56 @@ pub fn balance(arguments: &Balance, output: &Output) -> Result<Exit, Failure> {
         }))?;
     }
     Ok(Exit::Success)
+}
+
+/// Movements of one page of the history.
+const PAGE: u32 = 100;
+
+/// What moved an account's tokens, newest first, `limit` at most.
+fn history(node: &Node<'_>, account: &Id, limit: u64) -> Result<Vec<v1::Movement>, Failure> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut movements: Vec<v1::Movement> = Vec::new();
+    while movements.len() < limit {
+        let before_entry = movements.last().map_or(0, |last| last.entry);
+        let request =
+            v1::ListHistoryRequest { account: account.to_vec().into(), page_size: PAGE, before_entry };
+        let page = whole_entries(node.list_history(request)?.movements, PAGE as usize);
+        // A page that does not go back would never end; entry 0 has nothing before it.
+        let Some(last) = page.last().map(|movement| movement.entry) else { break };
+        if before_entry != 0 && last >= before_entry {
+            break;
+        }
+        movements.extend(page);
+        if last == 0 {
+            break;
+        }
+    }
+    movements.truncate(limit);
+    Ok(movements)
+}
+
+/// A full page without the movements of its last entry, which may go on beyond it: the next page begins there.
+fn whole_entries(mut page: Vec<v1::Movement>, size: usize) -> Vec<v1::Movement> {
+    let last = page.last().map(|movement| movement.entry);
+    let whole = page.iter().take_while(|movement| Some(movement.entry) != last).count();
+    if page.len() >= size && whole > 0 {
+        page.truncate(whole);
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_end_between_entries() {
+        let page = |entries: &[u64]| {
+            entries.iter().map(|&entry| v1::Movement { entry, ..Default::default() }).collect::<Vec<_>>()
+        };
+        assert_eq!(whole_entries(page(&[9, 9, 7, 7]), 4), page(&[9, 9]));
+        assert_eq!(whole_entries(page(&[9, 7, 7]), 4), page(&[9, 7, 7]));
+        assert_eq!(whole_entries(page(&[7, 7]), 2), page(&[7, 7]));
+        assert_eq!(whole_entries(page(&[]), 2), page(&[]));
+    }
 }

@@ -6,14 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::Semaphore;
-use tonic::{Request, Status};
+use tonic::Status;
 use weightproof_circuits::error::ErrorCode;
 use weightproof_circuits::parameters::Parameters;
 use weightproof_circuits::program::Program;
 use weightproof_ledger::action::{Action, Envelope};
+use weightproof_ledger::signed::Message;
 use weightproof_ledger::state::Space;
 use weightproof_ledger::{Id, Refusal};
 
+use super::gate::Gate;
 use super::latency::Latencies;
 use super::status::to_status;
 use super::uploads::Uploads;
@@ -24,11 +26,14 @@ use crate::judge::Judge;
 use crate::observe::metrics;
 use crate::store::{Reader, StoreError};
 use crate::transport::limits::Limits;
-use crate::transport::listener::PeerInfo;
 use crate::transport::quota::Quotas;
 
-/// Downloads that may be under way at a time: each holds a model or a file in memory.
-const DOWNLOADS: usize = 4;
+/// Downloads that may be under way at a time, and those of one peer: each holds a model or a file in memory.
+const DOWNLOADS: (usize, usize) = (8, 4);
+/// Streams of log entries at a time, and those of one peer: each holds some entries in memory.
+const LOGS: (usize, usize) = (64, 32);
+/// Connections that send a contribution at a time, and those of one peer: each holds a part in memory.
+const UPLOADING: (usize, usize) = (256, 128);
 /// Contributions that wait for the verifier or are in it; more are refused with `E401`.
 const QUEUE: usize = 256;
 /// Base models that are kept in memory.
@@ -59,9 +64,13 @@ pub struct Context {
     /// Verifications that wait or run.
     pub queue: Arc<Semaphore>,
     /// Watchers at a time.
-    pub watchers: Arc<Semaphore>,
+    pub watchers: Arc<Gate>,
     /// Downloads at a time.
-    pub downloads: Arc<Semaphore>,
+    pub downloads: Arc<Gate>,
+    /// Streams of log entries at a time.
+    pub logs: Arc<Gate>,
+    /// Connections that send a contribution at a time.
+    pub uploading: Arc<Gate>,
     quotas: Mutex<Quotas>,
     models: Mutex<BTreeMap<Id, (Instant, Arc<Parameters>)>>,
     started: Instant,
@@ -91,8 +100,10 @@ impl Context {
             scratch,
             verifiers: Arc::new(Semaphore::new(cores)),
             queue: Arc::new(Semaphore::new(QUEUE)),
-            watchers: Arc::new(Semaphore::new(limits.max_connections)),
-            downloads: Arc::new(Semaphore::new(DOWNLOADS)),
+            watchers: Gate::new(limits.max_connections, limits.max_connections_per_peer),
+            downloads: Gate::new(DOWNLOADS.0, DOWNLOADS.1),
+            logs: Gate::new(LOGS.0, LOGS.1),
+            uploading: Gate::new(UPLOADING.0, UPLOADING.1),
             quotas: Mutex::new(limits.quotas()),
             models: Mutex::default(),
             started: Instant::now(),
@@ -116,7 +127,7 @@ impl Context {
 
     /// Watchers that are connected.
     pub fn watching(&self) -> usize {
-        self.limits.max_connections.saturating_sub(self.watchers.available_permits())
+        self.watchers.taken()
     }
 
     /// A bundle of a version, in a file without a name.
@@ -164,17 +175,6 @@ impl Context {
         self.quotas.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts the request of whoever is at the other end.
-    ///
-    /// # Errors
-    /// `E404`.
-    pub fn admit<T>(&self, request: &Request<T>) -> Result<(), Status> {
-        match PeerInfo::of(request) {
-            Some(peer) => self.count_peer(peer.address.ip()).map_err(|refusal| to_status(&refusal)),
-            None => Ok(()),
-        }
-    }
-
     /// A signed change.
     ///
     /// # Errors
@@ -193,11 +193,29 @@ impl Context {
             expires: authorization.expires,
             action,
         };
+        if let Err(refusal) = self.check_signature(&envelope, &signature) {
+            // A key that ended with this very action signed it: whoever repeats it for a lost answer gets that.
+            let known = read(&self.handle.shared.index).action(&account, &envelope.digest());
+            return known.map(|Logged { entry, time }| Some(v1::Logged { entry, time })).ok_or_else(|| refused(refusal));
+        }
         self.count_account(&account).map_err(refused)?;
         let Logged { entry, time } = self.handle.commands.act(envelope, signature).await.map_err(refused)?;
         // A round may begin because of it, or end.
         self.handle.commands.tick();
         Ok(Some(v1::Logged { entry, time }))
+    }
+
+    /// Checks what an account signed before it is counted and before the writer is asked: strangers can neither use up an
+    /// account's rate nor keep the writer busy. The writer checks again.
+    fn check_signature(&self, envelope: &Envelope, signature: &[u8; 64]) -> Result<(), Refusal> {
+        let snapshot = self.snapshot();
+        // An account begins with the key that it is named after.
+        let key = snapshot.state.accounts.get(&envelope.account).map_or(Some(envelope.account), |account| account.key);
+        let key = key.ok_or_else(|| {
+            let text = "expected an account with a key, found one whose key was revoked; join with another key";
+            Refusal::new(ErrorCode::E205, text)
+        })?;
+        envelope.verify(&key, signature)
     }
 
     /// The integers of a model of a program.

@@ -1,6 +1,8 @@
 //! The gRPC services of a node, and the generated messages that clients share.
 
 pub mod context;
+pub mod gate;
+mod guard;
 mod latency;
 pub mod serve;
 mod services;

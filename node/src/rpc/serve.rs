@@ -6,6 +6,7 @@ use std::time::Duration;
 use tonic::service::Routes;
 
 use super::context::Context;
+use super::guard::GuardLayer;
 use super::services::Services;
 use super::{DESCRIPTORS, v1};
 use crate::transport::limits::{DeadlineLayer, server};
@@ -32,6 +33,7 @@ pub async fn serve(
         let _ = ending.send(());
     };
     let serving = server(&limits)
+        .layer(GuardLayer::new(context, UPLOADS))
         .layer(DeadlineLayer::new(&limits, UPLOADS))
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, stop);

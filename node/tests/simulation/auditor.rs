@@ -174,7 +174,9 @@ impl Auditor {
             Event::Contribution { signed, outcome } => {
                 let statement = statement(signed)?;
                 match outcome {
-                    Outcome::Valid { .. } => self.accepted(&statement, truth, accepted.unwrap_or_default(), entry)?,
+                    Outcome::Valid { .. } => {
+                        self.accepted(&statement, truth, accepted.unwrap_or_default(), entry)?
+                    }
                     Outcome::Invalid { .. } => self.forfeited(&statement, truth, entry, forfeit)?,
                 }
             }
@@ -183,7 +185,13 @@ impl Auditor {
         self.slashed(entry, truth, forfeit)
     }
 
-    fn accepted(&mut self, statement: &Statement, truth: &Truth, (weight, reward): (u32, u64), entry: &Entry) -> Checked {
+    fn accepted(
+        &mut self,
+        statement: &Statement,
+        truth: &Truth,
+        (weight, reward): (u32, u64),
+        entry: &Entry,
+    ) -> Checked {
         let (id, round, who) = (statement.space, statement.round, statement.contributor);
         if !truth.sound.contains(&statement.digest()) {
             return Err(format!("a reward of {reward} for a statement without a sound proof"));
@@ -196,7 +204,11 @@ impl Auditor {
         }
         let number = truth.numbers.get(&who).copied().ok_or("accepted from nobody")?;
         let update = self.training.update(number, round);
-        let minted: u64 = entry.effects.iter().map(|effect| if let Effect::Minted { amount } = effect { *amount } else { 0 }).sum();
+        let minted: u64 = entry
+            .effects
+            .iter()
+            .map(|effect| if let Effect::Minted { amount } = effect { *amount } else { 0 })
+            .sum();
         let task = self.task(&id)?;
         if update.digest(&task.program).ok() != Some(statement.update_digest) {
             return Err("accepted an update that training does not give".to_owned());
@@ -212,12 +224,21 @@ impl Auditor {
         task.contributions += 1;
         task.minted += minted;
         if task.minted > task.policy.emission_of(open) || reward > minted {
-            return Err(format!("round {open} minted {}, of which {minted} for a reward of {reward}", task.minted));
+            return Err(format!(
+                "round {open} minted {}, of which {minted} for a reward of {reward}",
+                task.minted
+            ));
         }
         Ok(())
     }
 
-    fn forfeited(&mut self, statement: &Statement, truth: &Truth, entry: &Entry, expected: Option<u64>) -> Checked {
+    fn forfeited(
+        &mut self,
+        statement: &Statement,
+        truth: &Truth,
+        entry: &Entry,
+        expected: Option<u64>,
+    ) -> Checked {
         let slot = (statement.space, statement.round, statement.contributor);
         if !truth.signed.get(&slot).is_some_and(|(_, unsound)| *unsound) {
             return Err("a slot was lost without a failing proof that its owner signed".to_owned());
@@ -236,7 +257,9 @@ impl Auditor {
         for effect in &entry.effects {
             let Effect::Slashed { space, round, account, amount } = effect else { continue };
             let slot = (*space, *round, *account);
-            if truth.honest.contains(account) || truth.signed.get(&slot).is_none_or(|(updates, _)| updates.len() < 2) {
+            if truth.honest.contains(account)
+                || truth.signed.get(&slot).is_none_or(|(updates, _)| updates.len() < 2)
+            {
                 return Err("slashed without two updates that the account signed".to_owned());
             }
             if Some(*amount) != expected {
@@ -252,8 +275,12 @@ impl Auditor {
         let mut changed = 0i128;
         for effect in &entry.effects {
             match effect {
-                Effect::Credited { account, amount, .. } => *self.balances.entry(*account).or_default() += i128::from(*amount),
-                Effect::Debited { account, amount, .. } => *self.balances.entry(*account).or_default() -= i128::from(*amount),
+                Effect::Credited { account, amount, .. } => {
+                    *self.balances.entry(*account).or_default() += i128::from(*amount)
+                }
+                Effect::Debited { account, amount, .. } => {
+                    *self.balances.entry(*account).or_default() -= i128::from(*amount)
+                }
                 Effect::Minted { amount } => changed += i128::from(*amount),
                 Effect::Burned { amount } => changed -= i128::from(*amount),
                 _ => {}
@@ -291,7 +318,10 @@ impl Auditor {
                 return Err(format!("{}: another open round", space.spec.name));
             }
             if open.is_some_and(|round| round.candidate != task.digest(&task.candidate)) {
-                return Err(format!("{}: the candidate is not the head and the weighted updates", space.spec.name));
+                return Err(format!(
+                    "{}: the candidate is not the head and the weighted updates",
+                    space.spec.name
+                ));
             }
         }
         Ok(())

@@ -98,7 +98,13 @@ impl Client {
     pub fn envelope(&mut self, seconds: u64, validity: u64, action: Action) -> Request {
         self.nonce += 1 + self.nonce % 3;
         let network = node_key().verifying_key().to_bytes();
-        let envelope = Envelope { network, account: self.account, nonce: self.nonce, expires: seconds + validity, action };
+        let envelope = Envelope {
+            network,
+            account: self.account,
+            nonce: self.nonce,
+            expires: seconds + validity,
+            action,
+        };
         let signature = envelope.sign(self.key());
         Request::Act(Box::new(envelope), signature)
     }
@@ -109,7 +115,12 @@ impl Client {
     }
 
     pub fn root(&self, space: &Id) -> Id {
-        Sha256::new().chain_update(self.account).chain_update(space).chain_update(self.data.to_le_bytes()).finalize().into()
+        Sha256::new()
+            .chain_update(self.account)
+            .chain_update(space)
+            .chain_update(self.data.to_le_bytes())
+            .finalize()
+            .into()
     }
 }
 
@@ -148,7 +159,8 @@ pub fn submission(statement: &Statement, file: &[u8], key: &SigningKey) -> Signe
 
 /// Whether a round still takes this account's contribution, as far as a state knows.
 pub fn takes(space: &Space, round: &Round, who: &Id) -> bool {
-    let settled = round.accepted.contains_key(who) || round.forfeited.contains(who) || round.slashed.contains(who);
+    let settled =
+        round.accepted.contains_key(who) || round.forfeited.contains(who) || round.slashed.contains(who);
     let late = space.open_round().map(|open| (open.number - round.number) as usize);
     late.is_some_and(|late| late < space.spec.policy.weights.len())
         && round.number > space.reverted
@@ -172,11 +184,17 @@ impl World {
             {
                 // It started again and proved anew: another file for the same statement.
                 file[33] += 1;
-                let submission = Submission { file_digest: Sha256::digest(&*file).into(), ..signed.submission.clone() };
+                let submission =
+                    Submission { file_digest: Sha256::digest(&*file).into(), ..signed.submission.clone() };
                 let signature = submission.sign(&signer);
                 **signed = SignedSubmission { submission, signature };
             }
-            let letter = Letter { from: number, number: pending.number, request: pending.request.clone(), expect: Expect::Anything };
+            let letter = Letter {
+                from: number,
+                number: pending.number,
+                request: pending.request.clone(),
+                expect: Expect::Anything,
+            };
             self.send(letter);
         }
         let client = &mut self.clients[number];
@@ -198,8 +216,10 @@ impl World {
                     return Ok(());
                 }
                 if snapshot.size > since {
-                    let key = VerifierKey::new(ORIGIN, node_key().verifying_key()).map_err(|error| error.to_string())?;
-                    let checkpoint = Checkpoint::open(&*snapshot.checkpoint, ORIGIN, &key).map_err(|error| error.to_string())?;
+                    let key = VerifierKey::new(ORIGIN, node_key().verifying_key())
+                        .map_err(|error| error.to_string())?;
+                    let checkpoint = Checkpoint::open(&*snapshot.checkpoint, ORIGIN, &key)
+                        .map_err(|error| error.to_string())?;
                     verify_consistency(since, &client.seen.1, checkpoint.size(), checkpoint.root(), &proof)
                         .map_err(|error| format!("client {number}: {error}"))?;
                     client.seen = (checkpoint.size(), *checkpoint.root());
@@ -228,7 +248,10 @@ impl World {
                         return Err(format!("client {number} gets another statement's receipt"));
                     }
                     if !self.clients[number].hostile && receipt.receipt.verdict != 0 {
-                        return Err(format!("client {number} is honest and was refused: {:?}", receipt.receipt));
+                        return Err(format!(
+                            "client {number} is honest and was refused: {:?}",
+                            receipt.receipt
+                        ));
                     }
                     if self.healed
                         && let Some(goal) = self.clients[number].goals.get_mut(&statement.space)
@@ -253,7 +276,13 @@ impl World {
         Ok(())
     }
 
-    fn refused(&mut self, number: usize, pending: Option<Pending>, code: &ErrorCode, message: &str) -> Checked {
+    fn refused(
+        &mut self,
+        number: usize,
+        pending: Option<Pending>,
+        code: &ErrorCode,
+        message: &str,
+    ) -> Checked {
         use ErrorCode::{E402, E501, E502, E503, E505};
         let Some(pending) = pending else { return Ok(()) };
         let honest = !self.clients[number].hostile;
@@ -275,7 +304,10 @@ impl World {
             Request::Look(_) => true,
         };
         if honest && !fair {
-            return Err(format!("client {number} is honest, and {} was refused: {code} {message}", brief(&pending.request)));
+            return Err(format!(
+                "client {number} is honest, and {} was refused: {code} {message}",
+                brief(&pending.request)
+            ));
         }
         self.clients[number].pending = None;
         Ok(())
@@ -288,7 +320,10 @@ impl World {
         if self.random.chance(500) {
             spaces.reverse();
         }
-        let request = spaces.iter().find_map(|space| self.duty(number, &state, space)).or_else(|| self.pastime(number, &state));
+        let request = spaces
+            .iter()
+            .find_map(|space| self.duty(number, &state, space))
+            .or_else(|| self.pastime(number, &state));
         if let Some(request) = request {
             let sent = self.clock;
             let client = &mut self.clients[number];
@@ -336,7 +371,8 @@ impl World {
     }
 
     fn register(&mut self, number: usize, id: &Id) -> Request {
-        let (seconds, validity, rows) = (self.seconds(), self.random.between(20, 600), self.random.between(10, 600));
+        let (seconds, validity, rows) =
+            (self.seconds(), self.random.between(20, 600), self.random.between(10, 600));
         let client = &mut self.clients[number];
         let root = client.root(id);
         client.envelope(seconds, validity, Action::RegisterDataset { space: *id, root, rows })
@@ -360,7 +396,9 @@ impl World {
                 }
                 Action::Transfer { to, amount: small }
             }
-            1 if member.stake > space.spec.policy.minimum_stake + small => Action::Unstake { space: id, amount: small },
+            1 if member.stake > space.spec.policy.minimum_stake + small => {
+                Action::Unstake { space: id, amount: small }
+            }
             2 if space.spec.policy.tokens && balance > 500 => Action::Stake { space: id, amount: small },
             3 => {
                 let client = &mut self.clients[number];

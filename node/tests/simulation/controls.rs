@@ -15,7 +15,10 @@ fn noticed(sabotage: Sabotage, saying: &[&str]) {
             Ok(()) => assert!(!report.mischief, "{sabotage:?}: seed {seed} went unnoticed"),
             Err(violation) => {
                 assert!(report.mischief, "{sabotage:?}: seed {seed} fails for another reason: {violation}");
-                assert!(saying.iter().any(|text| violation.contains(text)), "{sabotage:?}: seed {seed}: {violation}");
+                assert!(
+                    saying.iter().any(|text| violation.contains(text)),
+                    "{sabotage:?}: seed {seed}: {violation}"
+                );
                 broken += 1;
             }
         }

@@ -87,7 +87,9 @@ fn a_checkpoint_that_is_missing_changed_or_anothers() {
     let sign = |origin: &str, size, key: &ed25519_dalek::SigningKey| {
         let mut replay = weightproof_ledger::replay::Replay::new();
         disk.entries.iter().for_each(|entry| drop(replay.play(entry).expect("a sound log")));
-        weightproof_ledger::log::Checkpoint::new(origin, size, replay.root()).and_then(|made| made.sign(key)).ok()
+        weightproof_ledger::log::Checkpoint::new(origin, size, replay.root())
+            .and_then(|made| made.sign(key))
+            .ok()
     };
     with("another size", sign(ORIGIN, size - 1, &node_key()));
     with("another key", sign(ORIGIN, size, &key(99, 0)));

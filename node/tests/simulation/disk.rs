@@ -165,7 +165,8 @@ impl Machine {
         }
         let disk = &mut self.disk;
         // SQLite has these as keys: a second one would stop the node.
-        let taken = |what: &str| Some(format!("entry {} brings a second {what} of one statement", change.index));
+        let taken =
+            |what: &str| Some(format!("entry {} brings a second {what} of one statement", change.index));
         if disk.entries.len() as u64 != change.index && !self.mischief {
             self.violation = Some(format!("entry {} follows {} entries", change.index, disk.entries.len()));
         }

@@ -46,7 +46,9 @@ impl World {
                 Request::Contribute(signed, file) => Some(((**signed).clone(), file.clone())),
                 _ => None,
             })
-            .filter(|(signed, _)| signed.submission.statement().is_ok_and(|statement| statement.contributor != own))
+            .filter(|(signed, _)| {
+                signed.submission.statement().is_ok_and(|statement| statement.contributor != own)
+            })
             .collect();
         self.random.pick(&others).cloned()
     }
@@ -94,11 +96,19 @@ impl World {
             // Too late.
             3 => {
                 let open = space.open_round()?.number;
-                let old = space.rounds.0.iter().find(|round| open - round.number >= space.spec.policy.weights.len() as u64)?;
+                let old = space
+                    .rounds
+                    .0
+                    .iter()
+                    .find(|round| open - round.number >= space.spec.policy.weights.len() as u64)?;
                 let update = self.scenario.training.update(number, old.number);
                 let claim = statement(&id, space, old, &who, &update)?;
                 let bytes = file(&claim, true, 0, &update);
-                self.strike(number, Request::Contribute(Box::new(submission(&claim, &bytes, &signer)), bytes), NoChange);
+                self.strike(
+                    number,
+                    Request::Contribute(Box::new(submission(&claim, &bytes, &signer)), bytes),
+                    NoChange,
+                );
             }
             // Something about the round that is not so.
             4 | 5 => {
@@ -121,7 +131,11 @@ impl World {
                     _ => claim.payout = vec![0; 32],
                 }
                 let bytes = file(&claim, true, 0, &update);
-                self.strike(number, Request::Contribute(Box::new(submission(&claim, &bytes, &signer)), bytes), NoChange);
+                self.strike(
+                    number,
+                    Request::Contribute(Box::new(submission(&claim, &bytes, &signer)), bytes),
+                    NoChange,
+                );
             }
             // Two answers for one slot.
             6 | 7 => {
@@ -152,7 +166,11 @@ impl World {
                 let claim = statement(&id, space, round, &who, &update)?;
                 let bytes = file(&claim, false, 0, &update);
                 self.truth.sign(&claim, false);
-                self.strike(number, Request::Contribute(Box::new(submission(&claim, &bytes, &signer)), bytes), Anything);
+                self.strike(
+                    number,
+                    Request::Contribute(Box::new(submission(&claim, &bytes, &signer)), bytes),
+                    Anything,
+                );
                 self.escape(number, &id, member.map_or(0, |member| member.stake));
             }
             // Updates that are too large, or that do nothing.
@@ -164,14 +182,21 @@ impl World {
                 let claim = statement(&id, space, round, &who, &update)?;
                 let bytes = file(&claim, true, 0, &update);
                 self.truth.sign(&claim, true);
-                self.strike(number, Request::Contribute(Box::new(submission(&claim, &bytes, &signer)), bytes), NoChange);
+                self.strike(
+                    number,
+                    Request::Contribute(Box::new(submission(&claim, &bytes, &signer)), bytes),
+                    NoChange,
+                );
             }
             // Somebody else's name.
             11 => {
                 let victim = account(self.victim());
                 let action = Action::Transfer { to: who, amount: 10 };
-                let Request::Act(mut envelope, _) = self.clients[number].envelope(0, 0, action) else { return None };
-                (envelope.account, envelope.expires, envelope.nonce) = (victim, self.seconds() + 60, u64::MAX);
+                let Request::Act(mut envelope, _) = self.clients[number].envelope(0, 0, action) else {
+                    return None;
+                };
+                (envelope.account, envelope.expires, envelope.nonce) =
+                    (victim, self.seconds() + 60, u64::MAX);
                 let signature = envelope.sign(&signer);
                 self.strike(number, Request::Act(envelope, signature), NoChange);
             }
@@ -182,7 +207,9 @@ impl World {
                 }
                 let action = Action::Transfer { to: account(self.victim()), amount: 1 };
                 let seconds = self.seconds();
-                let Request::Act(mut envelope, _) = self.clients[number].envelope(seconds, 60, action) else { return None };
+                let Request::Act(mut envelope, _) = self.clients[number].envelope(seconds, 60, action) else {
+                    return None;
+                };
                 envelope.nonce = u64::MAX;
                 let signature = envelope.sign(&signer);
                 self.strike(number, Request::Act(envelope, signature), Anything);
@@ -198,7 +225,11 @@ impl World {
                 } else {
                     first.clone()
                 };
-                self.act(number, Action::ReportEquivocation { first, second }, if genuine { NoChange } else { Anything });
+                self.act(
+                    number,
+                    Action::ReportEquivocation { first, second },
+                    if genuine { NoChange } else { Anything },
+                );
             }
             // More than there is, to nobody, to itself.
             14 => {
@@ -216,15 +247,19 @@ impl World {
             // Expired, or for ever.
             15 => {
                 let victim = account(self.victim());
-                let seconds = if self.random.chance(500) { self.seconds() - 100 } else { self.seconds() + 10_000_000 };
-                let request = self.clients[number].envelope(seconds, 60, Action::Transfer { to: victim, amount: 1 });
+                let seconds =
+                    if self.random.chance(500) { self.seconds() - 100 } else { self.seconds() + 10_000_000 };
+                let request =
+                    self.clients[number].envelope(seconds, 60, Action::Transfer { to: victim, amount: 1 });
                 self.strike(number, request, NoChange);
             }
             // For another node.
             16 => {
                 let seconds = self.seconds();
                 let action = Action::Transfer { to: account(self.victim()), amount: 1 };
-                let Request::Act(mut envelope, _) = self.clients[number].envelope(seconds, 60, action) else { return None };
+                let Request::Act(mut envelope, _) = self.clients[number].envelope(seconds, 60, action) else {
+                    return None;
+                };
                 envelope.network = account(0);
                 let signature = envelope.sign(&signer);
                 self.strike(number, Request::Act(envelope, signature), NoChange);
@@ -238,7 +273,8 @@ impl World {
             // A key that it does not have.
             18 => {
                 let network = node_key().verifying_key().to_bytes();
-                let possession = Possession { network, account: who, key: key(99, 0).verifying_key().to_bytes() };
+                let possession =
+                    Possession { network, account: who, key: key(99, 0).verifying_key().to_bytes() };
                 let proof = possession.sign(&signer);
                 self.act(number, Action::RotateKey { key: possession.key, proof }, NoChange);
             }
@@ -264,12 +300,17 @@ impl World {
             // An update that says it is another.
             _ => {
                 let round = own?;
-                let (claimed, proved) = (self.scenario.training.update(number, round.number), update(vec![5, 5, 5, 5]));
+                let (claimed, proved) =
+                    (self.scenario.training.update(number, round.number), update(vec![5, 5, 5, 5]));
                 debug_assert!(proved.check_shape(&program()).is_ok());
                 let claim = statement(&id, space, round, &who, &claimed)?;
                 let bytes = file(&claim, true, 0, &proved);
                 self.truth.sign(&claim, false);
-                self.strike(number, Request::Contribute(Box::new(submission(&claim, &bytes, &signer)), bytes), Anything);
+                self.strike(
+                    number,
+                    Request::Contribute(Box::new(submission(&claim, &bytes, &signer)), bytes),
+                    Anything,
+                );
             }
         }
         Some(())
@@ -278,7 +319,9 @@ impl World {
     /// After an offence: takes its stake away, changes or ends its key.
     fn escape(&mut self, number: usize, id: &Id, stake: u64) {
         match self.random.below(6) {
-            0..=2 if stake > 0 => self.act(number, Action::Unstake { space: *id, amount: stake }, Expect::Anything),
+            0..=2 if stake > 0 => {
+                self.act(number, Action::Unstake { space: *id, amount: stake }, Expect::Anything)
+            }
             3 if self.random.chance(300) => self.act(number, Action::RevokeKey {}, Expect::Anything),
             _ => {}
         }

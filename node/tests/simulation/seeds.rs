@@ -61,11 +61,24 @@ fn seeds() {
     assert!(failed.is_empty(), "{} of {count} seeds failed:\n{}", failed.len(), failed.join("\n"));
     // A simulation in which nothing goes wrong shows nothing.
     if count >= 200 {
-        for what in ["crash", "disk failure", "partition", "revert", "logged contribution", "logged before", "E203", "E502", "E505"] {
+        for what in [
+            "crash",
+            "disk failure",
+            "partition",
+            "revert",
+            "logged contribution",
+            "logged before",
+            "E203",
+            "E502",
+            "E505",
+        ] {
             assert!(counts.contains_key(what), "no seed came across {what}");
         }
         for attack in 0..crate::hostile::ATTACKS {
-            assert!(counts.contains_key(&format!("attack {attack:02}")), "no seed came across attack {attack}");
+            assert!(
+                counts.contains_key(&format!("attack {attack:02}")),
+                "no seed came across attack {attack}"
+            );
         }
     }
 }

@@ -127,7 +127,8 @@ impl World {
             store.machine().broken = Some(broken);
         }
         let network = node_key().verifying_key();
-        let clients = (0..scenario.clients()).map(|number| Client::new(number, number >= scenario.honest)).collect();
+        let clients =
+            (0..scenario.clients()).map(|number| Client::new(number, number >= scenario.honest)).collect();
         World {
             truth: Truth::new(scenario.honest, scenario.clients()),
             auditor: Auditor::new(scenario.training),
@@ -175,7 +176,13 @@ impl World {
             }
             self.happen(occurrence)?;
             self.check()?;
-            if self.healed && self.clients.iter().filter(|client| !client.hostile).all(|client| client.is_done(&self.spaces)) {
+            if self.healed
+                && self
+                    .clients
+                    .iter()
+                    .filter(|client| !client.hostile)
+                    .all(|client| client.is_done(&self.spaces))
+            {
                 return self.finish();
             }
         }
@@ -219,7 +226,11 @@ impl World {
 
     /// Unix seconds that the node's clock shows: it may jump back.
     fn node_seconds(&mut self) -> u64 {
-        let skew = if self.scenario.skew > 0 && !self.healed { self.random.between(0, self.scenario.skew) } else { 0 };
+        let skew = if self.scenario.skew > 0 && !self.healed {
+            self.random.between(0, self.scenario.skew)
+        } else {
+            0
+        };
         self.seconds() - skew
     }
 
@@ -245,7 +256,12 @@ impl World {
     pub fn send(&mut self, letter: Letter) {
         if !matches!(letter.request, Request::Look(_)) {
             let kind = if letter.expect == Expect::NoChange { "the attack " } else { "" };
-            self.trace(format!("client {} sends {} {kind}{}", letter.from, letter.number, brief(&letter.request)));
+            self.trace(format!(
+                "client {} sends {} {kind}{}",
+                letter.from,
+                letter.number,
+                brief(&letter.request)
+            ));
             self.overheard.push(letter.request.clone());
         }
         for delay in self.arrivals(letter.from) {
@@ -275,7 +291,11 @@ impl World {
                 self.tick()
             }
             Occurrence::Verified(epoch, letter, judgement) => {
-                if epoch == self.epoch { self.verified(letter, judgement) } else { Ok(()) }
+                if epoch == self.epoch {
+                    self.verified(letter, judgement)
+                } else {
+                    Ok(())
+                }
             }
             Occurrence::Start => self.start(),
             Occurrence::Cut => {
@@ -295,7 +315,11 @@ impl World {
                     self.auditor.state().spaces.iter().map(|(id, space)| (*id, space.round_count)).collect();
                 for client in &mut self.clients {
                     client.cut_until = 0;
-                    client.goals = self.spaces.iter().map(|id| (*id, rounds.get(id).copied().unwrap_or(0) + 1)).collect();
+                    client.goals = self
+                        .spaces
+                        .iter()
+                        .map(|id| (*id, rounds.get(id).copied().unwrap_or(0) + 1))
+                        .collect();
                 }
                 self.trace("all heals".to_owned());
                 Ok(())
@@ -350,7 +374,9 @@ impl World {
         for (id, space) in state.spaces.iter().filter(|(_, space)| space.version() > 0) {
             if space.open_round().is_none() && self.random.chance(600) {
                 let version = self.random.below(space.version());
-                let Some(core) = self.node.as_mut().filter(|core| core.failed().is_none()) else { return Ok(()) };
+                let Some(core) = self.node.as_mut().filter(|core| core.failed().is_none()) else {
+                    return Ok(());
+                };
                 let reverted = core.revert(*id, version, "simulated".to_owned(), now);
                 if !self.aftermath() && !self.store.machine().failed {
                     reverted.map_err(|refusal| format!("taking a model back was refused: {refusal}"))?;
@@ -364,7 +390,10 @@ impl World {
 
     /// Whether the node ended during what it just did. When its disk failed it lives on for a while and must do nothing.
     fn aftermath(&mut self) -> bool {
-        let (down, failed) = { let machine = self.store.machine(); (machine.down, machine.failed) };
+        let (down, failed) = {
+            let machine = self.store.machine();
+            (machine.down, machine.failed)
+        };
         if down {
             self.count("crash");
             self.stop();
@@ -407,7 +436,9 @@ impl World {
         }
         match ticked {
             Ok(entries) if entries.len() as u64 == size - before => Ok(()),
-            Err(refusal) if refusal.code == ErrorCode::E505 && (failed || self.store.machine().failed) => Ok(()),
+            Err(refusal) if refusal.code == ErrorCode::E505 && (failed || self.store.machine().failed) => {
+                Ok(())
+            }
             other => Err(format!("a tick came to {other:?}")),
         }
     }
@@ -419,7 +450,8 @@ impl World {
         match &letter.request {
             Request::Look(size) => {
                 // Nobody hears of entries that are not acknowledged, whatever the tree holds already.
-                let proof = core.shared().tree.read().map_err(|_| "poisoned")?.consistency_proof(*size, before.size);
+                let proof =
+                    core.shared().tree.read().map_err(|_| "poisoned")?.consistency_proof(*size, before.size);
                 let size = *size;
                 if let Ok(proof) = proof {
                     self.answer(&letter, Answer::View(before, size, proof));
@@ -432,46 +464,37 @@ impl World {
             }
             Request::Contribute(signed, file) => {
                 let admitted = admit(&before.state, signed).and_then(|_| judge(signed, file));
-                let (admitted, mut judgement) = match admitted {
-                    Ok(judgement) => (true, Some(judgement)),
+                match admitted {
+                    Ok(judgement) => {
+                        let most = if self.random.chance(200) { 20_000 } else { 2_000 };
+                        let delay = self.random.between(50, most);
+                        let epoch = self.epoch;
+                        self.after(delay, Occurrence::Verified(epoch, letter, judgement));
+                    }
                     Err(refusal) => {
-                        let known = matches!(refusal.code, ErrorCode::E202 | ErrorCode::E203 | ErrorCode::E502);
+                        let known =
+                            matches!(refusal.code, ErrorCode::E202 | ErrorCode::E203 | ErrorCode::E502);
                         let receipt = if known { self.receipt(signed) } else { None };
                         self.answer(&letter, receipt.map_or(Answer::Refused(refusal), Answer::Receipt));
-                        (false, None)
                     }
-                };
-                if !admitted {
-                    return Ok(());
-                }
-                self.lie(&mut judgement);
-                if let Some(judgement) = judgement {
-                    let most = if self.random.chance(200) { 20_000 } else { 2_000 };
-                    let delay = self.random.between(50, most);
-                    let epoch = self.epoch;
-                    self.after(delay, Occurrence::Verified(epoch, letter, judgement));
                 }
                 Ok(())
             }
         }
     }
 
-    /// A front end that breaks its promise, when one is asked for.
-    fn lie(&mut self, judgement: &mut Option<Judgement>) {
-        let replaced = match (self.sabotage, &judgement) {
-            (Some(Sabotage::AcceptsFailingProofs), Some(Judgement::Invalid(_))) => {
+    /// A verifier that breaks its promise, when one is asked for.
+    fn lie(&self, judgement: &Judgement) -> Option<Judgement> {
+        match (self.sabotage?, judgement) {
+            (Sabotage::AcceptsFailingProofs, Judgement::Invalid(_)) => {
                 Some(Judgement::Valid { update: crate::scenario::update(vec![1, 2, 3, 4]), largest: 4 })
             }
-            (Some(Sabotage::AppliesAnotherUpdate), Some(Judgement::Valid { update, largest })) => {
+            (Sabotage::AppliesAnotherUpdate, Judgement::Valid { update, largest }) => {
                 let mut update = update.clone();
                 update.layers[0].biases[0] += 1;
                 Some(Judgement::Valid { update, largest: *largest })
             }
             _ => None,
-        };
-        if let Some(replaced) = replaced {
-            *judgement = Some(replaced);
-            self.count("sabotage");
         }
     }
 
@@ -485,11 +508,20 @@ impl World {
     fn verified(&mut self, letter: Letter, judgement: Judgement) -> Checked {
         let now = self.node_seconds();
         let Request::Contribute(signed, file) = &letter.request else { return Ok(()) };
+        let failing = matches!(judgement, Judgement::Invalid(_));
+        let lie = self.lie(&judgement);
+        let lied = lie.is_some();
+        let entries = self.store.machine().disk.entries.len();
         let Some(core) = &mut self.node else { return Ok(()) };
         let before = core.snapshot();
-        let failing = matches!(judgement, Judgement::Invalid(_));
-        let result = core.contribution((**signed).clone(), judgement, file.clone(), now);
-        if failing && let Err(refusal) = &result {
+        let result = core.contribution((**signed).clone(), lie.unwrap_or(judgement), file.clone(), now);
+        if lied && self.store.machine().disk.entries.len() > entries {
+            self.count("sabotage");
+        }
+        if failing
+            && !lied
+            && let Err(refusal) = &result
+        {
             // Only a slot that is settled, or a round that is forgotten, lets the signer off.
             let statement = crate::auditor::statement(signed)?;
             let space = before.state.spaces.get(&statement.space).ok_or("no such space")?;
@@ -498,7 +530,8 @@ impl World {
                 return Err(format!("a failing proof costs its signer nothing: {refusal}"));
             }
         }
-        let sabotaged = self.sabotage == Some(Sabotage::ChangesAReceipt) && result.is_ok() && self.random.chance(200);
+        let sabotaged =
+            self.sabotage == Some(Sabotage::ChangesAReceipt) && result.is_ok() && self.random.chance(200);
         let mut answer = result.map(|decided| Answer::Receipt(decided.receipt));
         if let Err(refusal) = &answer
             && refusal.code == ErrorCode::E202
@@ -524,7 +557,10 @@ impl World {
             Err(refusal) => refusal.code.to_string(),
         });
         if let Err(refusal) = &result {
-            if after.state.digest() != before.state.digest() || after.size != before.size || after.checkpoint != before.checkpoint {
+            if after.state.digest() != before.state.digest()
+                || after.size != before.size
+                || after.checkpoint != before.checkpoint
+            {
                 return Err(format!("a refusal changed the state: {refusal}"));
             }
             if refusal.code == ErrorCode::E505 && !self.store.machine().failed && !self.store.machine().down {
@@ -537,7 +573,9 @@ impl World {
         }
         let text = match &result {
             Ok(Answer::Logged(logged)) => format!("entry {}", logged.entry),
-            Ok(Answer::Receipt(receipt)) => format!("verdict {} in entry {}", receipt.receipt.verdict, receipt.receipt.entry),
+            Ok(Answer::Receipt(receipt)) => {
+                format!("verdict {} in entry {}", receipt.receipt.verdict, receipt.receipt.entry)
+            }
             Ok(Answer::View(..)) => String::new(),
             Ok(Answer::Refused(refusal)) | Err(refusal) => refusal.to_string(),
         };
@@ -566,15 +604,21 @@ impl World {
         if snapshot.state.time < self.time {
             return Err(format!("time went back from {} to {}", self.time, snapshot.state.time));
         }
-        let checkpoint = Checkpoint::open(&*snapshot.checkpoint, ORIGIN, &self.verifier).map_err(|error| error.to_string())?;
+        let checkpoint = Checkpoint::open(&*snapshot.checkpoint, ORIGIN, &self.verifier)
+            .map_err(|error| error.to_string())?;
         let (old, root) = self.published;
         if checkpoint.size() != snapshot.size || snapshot.size < old {
-            return Err(format!("the log went from {old} entries to {}, and {} are signed", snapshot.size, checkpoint.size()));
+            return Err(format!(
+                "the log went from {old} entries to {}, and {} are signed",
+                snapshot.size,
+                checkpoint.size()
+            ));
         }
         let shared = core.shared();
         let tree = shared.tree.read().map_err(|_| "poisoned")?;
         let proof = tree.consistency_proof(old, snapshot.size).map_err(|error| error.to_string())?;
-        verify_consistency(old, &root, snapshot.size, checkpoint.root(), &proof).map_err(|error| error.to_string())?;
+        verify_consistency(old, &root, snapshot.size, checkpoint.root(), &proof)
+            .map_err(|error| error.to_string())?;
         if core.failed().is_none() {
             let (size, root) = (self.auditor.state().entries, self.auditor.root());
             if (size, root) != (snapshot.size, *checkpoint.root()) {
@@ -617,11 +661,20 @@ impl World {
         let note = disk.checkpoint.as_deref().ok_or("the disk holds no checkpoint")?;
         let checkpoint = Checkpoint::open(note, ORIGIN, &self.verifier).map_err(|error| error.to_string())?;
         if (checkpoint.size(), *checkpoint.root()) != (self.auditor.state().entries, self.auditor.root()) {
-            return Err(format!("{} entries are signed, the disk holds {}", checkpoint.size(), disk.entries.len()));
+            return Err(format!(
+                "{} entries are signed, the disk holds {}",
+                checkpoint.size(),
+                disk.entries.len()
+            ));
         }
         let models = self.auditor.models();
         if disk.models != models {
-            return Err(format!("entry {}: the disk holds {} models, and {} are needed", disk.entries.len() - 1, disk.models.len(), models.len()));
+            return Err(format!(
+                "entry {}: the disk holds {} models, and {} are needed",
+                disk.entries.len() - 1,
+                disk.models.len(),
+                models.len()
+            ));
         }
         Ok(())
     }
@@ -632,12 +685,18 @@ impl World {
         for (id, space) in &core.snapshot().state.spaces {
             let versions = index.versions(id);
             let digests = versions.iter().map(|version| version.digest);
-            if !digests.eq(space.versions.iter().copied()) || versions.iter().zip(0..).any(|(version, number)| version.version != number) {
+            if !digests.eq(space.versions.iter().copied())
+                || versions.iter().zip(0..).any(|(version, number)| version.version != number)
+            {
                 return Err(format!("{}: the index names other versions", space.spec.name));
             }
             let open = space.open_round().map_or(0, |round| round.contributions);
             if index.pending(id).len() as u64 != open {
-                return Err(format!("{}: the index counts {} contributions, the round {open}", space.spec.name, index.pending(id).len()));
+                return Err(format!(
+                    "{}: the index counts {} contributions, the round {open}",
+                    space.spec.name,
+                    index.pending(id).len()
+                ));
             }
         }
         Ok(())
@@ -646,7 +705,9 @@ impl World {
     /// After a start: nothing that was ever acknowledged is gone or changed.
     fn check_history(&self) -> Checked {
         let machine = self.store.machine();
-        if let Some(place) = self.auditor.bytes.iter().zip(&machine.disk.entries).position(|(old, new)| old != new) {
+        if let Some(place) =
+            self.auditor.bytes.iter().zip(&machine.disk.entries).position(|(old, new)| old != new)
+        {
             return Err(format!("entry {place} is another one now"));
         }
         if let Some(core) = &self.node {
@@ -661,11 +722,17 @@ impl World {
 
     /// What a client was told is in the log, there where it was said to be.
     pub fn check_acknowledged(&self, acknowledged: &Acknowledged) -> Checked {
-        let entry = |index: u64| self.auditor.entries.get(index as usize).ok_or_else(|| format!("acknowledged entry {index} is gone"));
+        let entry = |index: u64| {
+            self.auditor
+                .entries
+                .get(index as usize)
+                .ok_or_else(|| format!("acknowledged entry {index} is gone"))
+        };
         match acknowledged {
             Acknowledged::Action(digest, logged) => {
                 let entry = entry(logged.entry)?;
-                let same = matches!(&entry.event, Event::Signed { envelope, .. } if envelope.digest() == *digest);
+                let same =
+                    matches!(&entry.event, Event::Signed { envelope, .. } if envelope.digest() == *digest);
                 if !same || entry.time != logged.time {
                     return Err(format!("entry {} is not the acknowledged action", logged.entry));
                 }
@@ -693,7 +760,8 @@ impl World {
 
 /// A receipt is signed by the node and says what the log says.
 pub fn check_receipt(signed: &SignedReceipt, entry: &Entry) -> Checked {
-    let Receipt { network, statement_digest, file_digest, verdict, entry: index, reward, time } = &signed.receipt;
+    let Receipt { network, statement_digest, file_digest, verdict, entry: index, reward, time } =
+        &signed.receipt;
     let key = node_key().verifying_key().to_bytes();
     signed.receipt.verify(&key, &signed.signature).map_err(|refusal| format!("receipt: {refusal}"))?;
     let Event::Contribution { signed, .. } = &entry.event else {

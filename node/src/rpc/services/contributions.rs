@@ -2,8 +2,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_stream::StreamExt;
-use tokio_stream::wrappers::BroadcastStream;
+use tokio::sync::broadcast::error::RecvError;
 use tonic::{Request, Response, Status, Streaming};
 use weightproof_circuits::error::ErrorCode;
 use weightproof_circuits::program::Program;
@@ -14,16 +13,18 @@ use weightproof_ledger::signed::Message;
 use weightproof_ledger::step::{Admitted, admit};
 use weightproof_verifier::longest_contribution;
 
-use super::{Answers, Services, busy, channel, refused, send_parts};
+use super::{Answers, BEAT, PATIENCE, ROOM, Sending, Services, busy, enter, refused, send_parts};
 use crate::observe::metrics;
 use crate::rpc::context::{Context, bytes, id, no_space};
+use crate::rpc::status::typed;
 use crate::rpc::v1;
 use crate::store::crash_point;
+use crate::transport::units::show_duration;
 
 /// Longest encoded statement.
 const MAXIMUM_STATEMENT: usize = 1 << 10;
-/// Longest that the next part of an upload may take: a connection that trickles holds a slot for nothing.
-const PART_DEADLINE: Duration = Duration::from_secs(30);
+/// Verdicts that wait for a slow watcher.
+const VERDICTS: usize = 32;
 
 #[tonic::async_trait]
 impl v1::contributions_service_server::ContributionsService for Services {
@@ -31,7 +32,6 @@ impl v1::contributions_service_server::ContributionsService for Services {
         &self,
         request: Request<v1::BeginContributionRequest>,
     ) -> Result<Response<v1::BeginContributionResponse>, Status> {
-        self.0.admit(&request)?;
         let signed = submission(&self.0, request.into_inner()).map_err(refused)?;
         let upload = signed.submission.digest();
         let answer = |offset: u64, verdict: Option<v1::Verdict>| {
@@ -68,9 +68,10 @@ impl v1::contributions_service_server::ContributionsService for Services {
         &self,
         request: Request<Streaming<v1::UploadContributionRequest>>,
     ) -> Result<Response<v1::UploadContributionResponse>, Status> {
-        self.0.admit(&request)?;
+        let pass = enter(&self.0.uploading, &request, PATIENCE, "upload").await?;
+        let deadline = self.0.limits.request_deadline;
         let mut parts = request.into_inner();
-        let mut next = next_part(&mut parts).await?;
+        let mut next = next_part(&mut parts, deadline).await?;
         let first = next.as_ref().map(|part| part.upload.clone()).unwrap_or_default();
         let name = id("upload", &first).map_err(refused)?;
         let upload = self.0.uploads.find(&name).ok_or_else(|| {
@@ -86,8 +87,10 @@ impl v1::contributions_service_server::ContributionsService for Services {
             // Parts are small and land in the system's cache: this does not hold the runtime up.
             writing.part(part.offset, &part.part).map_err(refused)?;
             crash_point("part-written");
-            next = next_part(&mut parts).await?;
+            next = next_part(&mut parts, deadline).await?;
         }
+        // What follows needs the file and no part of it in memory.
+        drop((pass, parts));
         if !upload.is_complete() {
             let (received, length) = (upload.received(), upload.signed.submission.file_length);
             let text = format!("expected {length} bytes, found {received}; begin again and go on from there");
@@ -106,7 +109,6 @@ impl v1::contributions_service_server::ContributionsService for Services {
         &self,
         request: Request<v1::GetVerdictRequest>,
     ) -> Result<Response<v1::GetVerdictResponse>, Status> {
-        self.0.admit(&request)?;
         let digest = id("statement_digest", &request.get_ref().statement_digest).map_err(refused)?;
         let receipt = self.0.read(move |reader| reader.receipt(&digest)).await?;
         let verdict = receipt.and_then(|bytes| self.0.describe_receipt(&bytes));
@@ -119,28 +121,44 @@ impl v1::contributions_service_server::ContributionsService for Services {
         &self,
         request: Request<v1::WatchVerdictsRequest>,
     ) -> Result<Response<Self::WatchVerdictsStream>, Status> {
-        self.0.admit(&request)?;
+        let pass = enter(&self.0.watchers, &request, Duration::ZERO, "watcher").await?;
         let wanted = request.into_inner().space;
         if !wanted.is_empty() {
             id("space", &wanted).map_err(refused)?;
         }
-        let permit = self.0.watchers.clone().try_acquire_owned().map_err(|_| busy("watcher"))?;
-        let verdicts = BroadcastStream::new(self.0.handle.verdicts.subscribe());
-        let stream = verdicts.filter_map(move |event| {
-            let _held = &permit;
-            match event {
-                Ok(event) if wanted.is_empty() || event.verdict.space == wanted => {
-                    Some(Ok(v1::WatchVerdictsResponse { verdict: Some(event.verdict) }))
-                }
-                Ok(_) => None,
-                Err(_) => {
+        let mut verdicts = self.0.handle.verdicts.subscribe();
+        let (sending, stream) = Sending::open(self.0.limits.request_deadline, VERDICTS);
+        tokio::spawn(async move {
+            let _pass = pass;
+            loop {
+                let event = tokio::select! {
+                    event = verdicts.recv() => event,
+                    () = sending.closed() => break,
+                };
+                let lost = match event {
+                    Ok(event) if wanted.is_empty() || event.verdict.space == wanted => {
+                        if !sending.send(Ok(v1::WatchVerdictsResponse { verdict: Some(event.verdict) })).await {
+                            break;
+                        }
+                        false
+                    }
+                    Ok(_) => false,
+                    Err(RecvError::Lagged(_)) => true,
+                    Err(RecvError::Closed) => break,
+                };
+                if lost {
                     metrics::watcher_dropped();
                     let text = "expected a watcher that keeps up, found one that lost verdicts; watch again";
-                    Some(Err(refused(Refusal::new(ErrorCode::E401, text))))
+                    sending.send(Err(refused(Refusal::new(ErrorCode::E401, text)))).await;
+                    break;
+                }
+                if verdicts.is_empty() {
+                    // What comes meanwhile goes out together.
+                    tokio::time::sleep(BEAT).await;
                 }
             }
         });
-        Ok(Response::new(Box::pin(stream)))
+        Ok(Response::new(stream))
     }
 
     type DownloadContributionStream = Answers<v1::DownloadContributionResponse>;
@@ -149,17 +167,17 @@ impl v1::contributions_service_server::ContributionsService for Services {
         &self,
         request: Request<v1::DownloadContributionRequest>,
     ) -> Result<Response<Self::DownloadContributionStream>, Status> {
-        self.0.admit(&request)?;
         let digest = id("statement_digest", &request.get_ref().statement_digest).map_err(refused)?;
-        let permit = self.0.downloads.clone().try_acquire_owned().map_err(|_| busy("download"))?;
+        let pass = enter(&self.0.downloads, &request, PATIENCE, "download").await?;
         let file = self.0.read(move |reader| reader.contribution(&digest)).await?;
         let file = file.ok_or_else(|| {
             refused(Refusal::new(ErrorCode::E201, "expected an accepted contribution, found none with this statement"))
         })?;
-        let (part, (sender, stream)) = (self.0.limits.chunk_size(), channel());
+        let (mut sending, stream) = Sending::open(self.0.limits.request_deadline, ROOM);
+        let part = self.0.limits.chunk_size();
         tokio::spawn(async move {
-            let _permit = permit;
-            send_parts(&sender, &file, part, |part| v1::DownloadContributionResponse { part }).await;
+            let _pass = pass;
+            send_parts(&mut sending, &file, part, |part| v1::DownloadContributionResponse { part }).await;
         });
         Ok(Response::new(stream))
     }
@@ -179,14 +197,16 @@ impl Services {
     }
 }
 
-/// The next part, within its time.
+/// The next part, within its time: a connection that trickles holds a place for nothing.
 async fn next_part(
     parts: &mut Streaming<v1::UploadContributionRequest>,
+    deadline: Duration,
 ) -> Result<Option<v1::UploadContributionRequest>, Status> {
-    match tokio::time::timeout(PART_DEADLINE, parts.message()).await {
-        Ok(part) => part,
+    match tokio::time::timeout(deadline, parts.message()).await {
+        Ok(part) => part.map_err(typed),
         Err(_) => {
-            let text = format!("expected the next part within {} s, found none; begin again and go on from there", PART_DEADLINE.as_secs());
+            let limit = show_duration(deadline);
+            let text = format!("expected the next part within {limit}, found none; begin again and go on from there");
             Err(refused(Refusal::new(ErrorCode::E402, text)))
         }
     }

@@ -15,7 +15,6 @@ impl v1::ledger_service_server::LedgerService for Services {
         &self,
         request: Request<v1::GetBalanceRequest>,
     ) -> Result<Response<v1::GetBalanceResponse>, Status> {
-        self.0.admit(&request)?;
         let id = id("account", &request.get_ref().account).map_err(refused)?;
         let snapshot = self.0.snapshot();
         let members = snapshot.state.spaces.values().filter_map(|space| space.members.get(&id));
@@ -29,21 +28,18 @@ impl v1::ledger_service_server::LedgerService for Services {
     }
 
     async fn stake(&self, request: Request<v1::StakeRequest>) -> Result<Response<v1::StakeResponse>, Status> {
-        self.0.admit(&request)?;
         let v1::StakeRequest { authorization, space, amount } = request.into_inner();
         let action = Action::Stake { space: id("space", &space).map_err(refused)?, amount };
         Ok(Response::new(v1::StakeResponse { logged: self.0.act(authorization, action).await? }))
     }
 
     async fn unstake(&self, request: Request<v1::UnstakeRequest>) -> Result<Response<v1::UnstakeResponse>, Status> {
-        self.0.admit(&request)?;
         let v1::UnstakeRequest { authorization, space, amount } = request.into_inner();
         let action = Action::Unstake { space: id("space", &space).map_err(refused)?, amount };
         Ok(Response::new(v1::UnstakeResponse { logged: self.0.act(authorization, action).await? }))
     }
 
     async fn transfer(&self, request: Request<v1::TransferRequest>) -> Result<Response<v1::TransferResponse>, Status> {
-        self.0.admit(&request)?;
         let v1::TransferRequest { authorization, to, amount } = request.into_inner();
         let action = Action::Transfer { to: id("to", &to).map_err(refused)?, amount };
         Ok(Response::new(v1::TransferResponse { logged: self.0.act(authorization, action).await? }))
@@ -53,7 +49,6 @@ impl v1::ledger_service_server::LedgerService for Services {
         &self,
         request: Request<v1::ListHistoryRequest>,
     ) -> Result<Response<v1::ListHistoryResponse>, Status> {
-        self.0.admit(&request)?;
         let v1::ListHistoryRequest { account, page_size, before_entry } = request.into_inner();
         let account = id("account", &account).map_err(refused)?;
         let before = if before_entry == 0 { u64::MAX } else { before_entry };
@@ -75,7 +70,6 @@ impl v1::ledger_service_server::LedgerService for Services {
         &self,
         request: Request<v1::GetSupplyRequest>,
     ) -> Result<Response<v1::GetSupplyResponse>, Status> {
-        self.0.admit(&request)?;
         let supply = self.0.snapshot().state.supply.clone();
         Ok(Response::new(v1::GetSupplyResponse {
             genesis: supply.genesis,

@@ -4,7 +4,7 @@ use weightproof_circuits::error::ErrorCode;
 use weightproof_ledger::Refusal;
 use weightproof_ledger::log::{Hash, LogError};
 
-use super::{Answers, Services, busy, channel, refused};
+use super::{Answers, PATIENCE, ROOM, Sending, Services, enter, refused};
 use crate::core::read;
 use crate::rpc::v1;
 
@@ -17,7 +17,6 @@ impl v1::log_service_server::LogService for Services {
         &self,
         request: Request<v1::GetCheckpointRequest>,
     ) -> Result<Response<v1::GetCheckpointResponse>, Status> {
-        self.0.admit(&request)?;
         let checkpoint = self.0.snapshot().checkpoint.to_string();
         Ok(Response::new(v1::GetCheckpointResponse { checkpoint }))
     }
@@ -26,7 +25,6 @@ impl v1::log_service_server::LogService for Services {
         &self,
         request: Request<v1::GetInclusionProofRequest>,
     ) -> Result<Response<v1::GetInclusionProofResponse>, Status> {
-        self.0.admit(&request)?;
         let v1::GetInclusionProofRequest { index, size } = request.into_inner();
         self.within(size)?;
         let tree = read(&self.0.handle.shared.tree);
@@ -39,7 +37,6 @@ impl v1::log_service_server::LogService for Services {
         &self,
         request: Request<v1::GetConsistencyProofRequest>,
     ) -> Result<Response<v1::GetConsistencyProofResponse>, Status> {
-        self.0.admit(&request)?;
         let v1::GetConsistencyProofRequest { old_size, new_size } = request.into_inner();
         self.within(new_size)?;
         let hashes = read(&self.0.handle.shared.tree).consistency_proof(old_size, new_size);
@@ -53,14 +50,14 @@ impl v1::log_service_server::LogService for Services {
         &self,
         request: Request<v1::StreamEntriesRequest>,
     ) -> Result<Response<Self::StreamEntriesStream>, Status> {
-        self.0.admit(&request)?;
+        let pass = enter(&self.0.logs, &request, PATIENCE, "stream of entries").await?;
         let v1::StreamEntriesRequest { start, end } = request.into_inner();
         let size = self.0.snapshot().size;
         let end = if end == 0 { size } else { end.min(size) };
-        let permit = self.0.downloads.clone().try_acquire_owned().map_err(|_| busy("download"))?;
-        let (context, (sender, stream)) = (self.0.clone(), channel());
+        let (mut sending, stream) = Sending::open(self.0.limits.request_deadline, ROOM);
+        let context = self.0.clone();
         tokio::spawn(async move {
-            let _permit = permit;
+            let _pass = pass;
             let mut next = start;
             while next < end {
                 let count = BATCH.min(end - next);
@@ -68,13 +65,14 @@ impl v1::log_service_server::LogService for Services {
                     Ok(entries) if entries.is_empty() => break,
                     Ok(entries) => entries,
                     Err(status) => {
-                        let _ = sender.send(Err(status)).await;
+                        sending.send(Err(status)).await;
                         break;
                     }
                 };
                 for (index, entry) in entries {
                     next = index + 1;
-                    if sender.send(Ok(v1::StreamEntriesResponse { index, entry: entry.into() })).await.is_err() {
+                    let length = entry.len();
+                    if !sending.part(v1::StreamEntriesResponse { index, entry: entry.into() }, length).await {
                         return;
                     }
                 }

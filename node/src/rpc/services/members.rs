@@ -11,7 +11,6 @@ use crate::rpc::v1;
 #[tonic::async_trait]
 impl v1::members_service_server::MembersService for Services {
     async fn join(&self, request: Request<v1::JoinRequest>) -> Result<Response<v1::JoinResponse>, Status> {
-        self.0.admit(&request)?;
         let v1::JoinRequest { authorization, space, stake } = request.into_inner();
         let action = Action::Join { space: id("space", &space).map_err(refused)?, stake };
         Ok(Response::new(v1::JoinResponse { logged: self.0.act(authorization, action).await? }))
@@ -21,7 +20,6 @@ impl v1::members_service_server::MembersService for Services {
         &self,
         request: Request<v1::DescribeAccountRequest>,
     ) -> Result<Response<v1::DescribeAccountResponse>, Status> {
-        self.0.admit(&request)?;
         let id = id("account", &request.get_ref().account).map_err(refused)?;
         let snapshot = self.0.snapshot();
         let Some(account) = snapshot.state.accounts.get(&id) else {
@@ -57,7 +55,6 @@ impl v1::members_service_server::MembersService for Services {
         &self,
         request: Request<v1::RotateKeyRequest>,
     ) -> Result<Response<v1::RotateKeyResponse>, Status> {
-        self.0.admit(&request)?;
         let v1::RotateKeyRequest { authorization, key, proof } = request.into_inner();
         let key = id("key", &key).map_err(refused)?;
         let action = Action::RotateKey { key, proof: bytes("proof", &proof).map_err(refused)? };
@@ -68,7 +65,6 @@ impl v1::members_service_server::MembersService for Services {
         &self,
         request: Request<v1::RevokeKeyRequest>,
     ) -> Result<Response<v1::RevokeKeyResponse>, Status> {
-        self.0.admit(&request)?;
         let logged = self.0.act(request.into_inner().authorization, Action::RevokeKey {}).await?;
         Ok(Response::new(v1::RevokeKeyResponse { logged }))
     }
@@ -77,7 +73,6 @@ impl v1::members_service_server::MembersService for Services {
         &self,
         request: Request<v1::ReportEquivocationRequest>,
     ) -> Result<Response<v1::ReportEquivocationResponse>, Status> {
-        self.0.admit(&request)?;
         let v1::ReportEquivocationRequest { authorization, first, second } = request.into_inner();
         let network = self.0.snapshot().state.network;
         let first = submission(network, first.unwrap_or_default()).map_err(refused)?;

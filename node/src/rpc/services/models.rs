@@ -7,7 +7,7 @@ use weightproof_ledger::state::Space;
 use weightproof_prover::data::Schema;
 use weightproof_prover::model_file::ModelFile;
 
-use super::{Answers, Services, busy, channel, refused, send_parts};
+use super::{Answers, PATIENCE, ROOM, Sending, Services, busy, enter, refused, send_parts};
 use crate::core::{Version, read};
 use crate::rpc::context::{Context, space};
 use crate::rpc::v1;
@@ -21,7 +21,6 @@ impl v1::models_service_server::ModelsService for Services {
         &self,
         request: Request<v1::ListModelsRequest>,
     ) -> Result<Response<v1::ListModelsResponse>, Status> {
-        self.0.admit(&request)?;
         let v1::ListModelsRequest { space: wanted, page_size, before } = request.into_inner();
         let (id, _) = space(&self.0.snapshot(), &wanted).map(|(id, _)| (id, ())).map_err(refused)?;
         let before = if before == 0 { u64::MAX } else { before };
@@ -35,7 +34,6 @@ impl v1::models_service_server::ModelsService for Services {
         &self,
         request: Request<v1::GetLineageRequest>,
     ) -> Result<Response<v1::GetLineageResponse>, Status> {
-        self.0.admit(&request)?;
         let v1::GetLineageRequest { space: wanted, version } = request.into_inner();
         let (id, _) = space(&self.0.snapshot(), &wanted).map(|(id, _)| (id, ())).map_err(refused)?;
         let index = read(&self.0.handle.shared.index);
@@ -54,19 +52,19 @@ impl v1::models_service_server::ModelsService for Services {
         &self,
         request: Request<v1::DownloadModelRequest>,
     ) -> Result<Response<Self::DownloadModelStream>, Status> {
-        self.0.admit(&request)?;
+        let pass = enter(&self.0.downloads, &request, PATIENCE, "download").await?;
         let v1::DownloadModelRequest { space: wanted, version } = request.into_inner();
-        let permit = self.0.downloads.clone().try_acquire_owned().map_err(|_| busy("download"))?;
         let snapshot = self.0.snapshot();
         let (_, space) = space(&snapshot, &wanted).map_err(refused)?;
         let version = version.unwrap_or_else(|| space.version());
         let (context, space) = (self.0.clone(), space.clone());
         let bytes = tokio::task::spawn_blocking(move || model_file(&context, &space, version)).await;
         let bytes = bytes.map_err(|_| busy("download"))?.map_err(refused)?;
-        let (part, (sender, stream)) = (self.0.limits.chunk_size(), channel());
+        let (mut sending, stream) = Sending::open(self.0.limits.request_deadline, ROOM);
+        let part = self.0.limits.chunk_size();
         tokio::spawn(async move {
-            let _permit = permit;
-            send_parts(&sender, &bytes, part, |part| v1::DownloadModelResponse { part }).await;
+            let _pass = pass;
+            send_parts(&mut sending, &bytes, part, |part| v1::DownloadModelResponse { part }).await;
         });
         Ok(Response::new(stream))
     }
@@ -77,9 +75,8 @@ impl v1::models_service_server::ModelsService for Services {
         &self,
         request: Request<v1::DownloadBundleRequest>,
     ) -> Result<Response<Self::DownloadBundleStream>, Status> {
-        self.0.admit(&request)?;
+        let pass = enter(&self.0.downloads, &request, PATIENCE, "download").await?;
         let v1::DownloadBundleRequest { space: wanted, version } = request.into_inner();
-        let permit = self.0.downloads.clone().try_acquire_owned().map_err(|_| busy("download"))?;
         let snapshot = self.0.snapshot();
         let (id, version) = {
             let (id, space) = space(&snapshot, &wanted).map_err(refused)?;
@@ -88,22 +85,24 @@ impl v1::models_service_server::ModelsService for Services {
         let context = self.0.clone();
         let made = tokio::task::spawn_blocking(move || context.make_bundle(&snapshot, &id, version)).await;
         let mut file = made.map_err(|_| busy("download"))?.map_err(refused)?;
-        let (part, (sender, stream)) = (self.0.limits.chunk_size(), channel());
-        tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            let mut buffer = vec![0; part.max(1)];
+        let (mut sending, stream) = Sending::open(self.0.limits.request_deadline, ROOM);
+        let part = self.0.limits.chunk_size().max(1);
+        tokio::spawn(async move {
+            let _pass = pass;
+            let mut buffer = vec![0; part];
             loop {
+                // The bundle was just written: its bytes are in the system's cache and reading does not block for long.
                 match std::io::Read::read(&mut file, &mut buffer) {
                     Ok(0) => break,
                     Ok(count) => {
                         let part = prost::bytes::Bytes::copy_from_slice(&buffer[..count]);
-                        if sender.blocking_send(Ok(v1::DownloadBundleResponse { part })).is_err() {
+                        if !sending.part(v1::DownloadBundleResponse { part }, count).await {
                             break;
                         }
                     }
                     Err(error) => {
                         let text = format!("expected to read the bundle just made, found: {error}; ask again");
-                        let _ = sender.blocking_send(Err(refused(Refusal::new(ErrorCode::E401, text))));
+                        sending.send(Err(refused(Refusal::new(ErrorCode::E401, text)))).await;
                         break;
                     }
                 }

@@ -3,7 +3,8 @@ use tonic::{Request, Response, Status};
 use weightproof_ledger::Id;
 use weightproof_ledger::state::Space;
 
-use super::{Answers, Services, busy, channel, refused};
+use super::{Answers, BEAT, ROOM, Sending, Services, enter, refused};
+use std::time::Duration;
 use crate::rpc::context::{id, space};
 use crate::rpc::v1;
 
@@ -13,7 +14,6 @@ impl v1::rounds_service_server::RoundsService for Services {
         &self,
         request: Request<v1::GetCurrentRoundRequest>,
     ) -> Result<Response<v1::GetCurrentRoundResponse>, Status> {
-        self.0.admit(&request)?;
         let request = request.into_inner();
         let snapshot = self.0.snapshot();
         let (space_id, space) = space(&snapshot, &request.space).map_err(refused)?;
@@ -35,13 +35,12 @@ impl v1::rounds_service_server::RoundsService for Services {
         &self,
         request: Request<v1::WatchRoundsRequest>,
     ) -> Result<Response<Self::WatchRoundsStream>, Status> {
-        self.0.admit(&request)?;
         let (space_id, _) = space(&self.0.snapshot(), &request.get_ref().space).map(|(id, _)| (id, ())).map_err(refused)?;
-        let permit = self.0.watchers.clone().try_acquire_owned().map_err(|_| busy("watcher"))?;
+        let pass = enter(&self.0.watchers, &request, Duration::ZERO, "watcher").await?;
         let mut snapshots = self.0.handle.snapshots.clone();
-        let (sender, stream) = channel();
+        let (sending, stream) = Sending::open(self.0.limits.request_deadline, ROOM);
         tokio::spawn(async move {
-            let _permit = permit;
+            let _pass = pass;
             let mut last = None;
             loop {
                 let round = {
@@ -50,13 +49,25 @@ impl v1::rounds_service_server::RoundsService for Services {
                 };
                 if round.is_some() && round != last {
                     last.clone_from(&round);
-                    if sender.send(Ok(v1::WatchRoundsResponse { round })).await.is_err() {
+                    if !sending.send(Ok(v1::WatchRoundsResponse { round })).await {
                         break;
                     }
                 }
                 tokio::select! {
                     changed = snapshots.changed() => if changed.is_err() { break },
-                    () = sender.closed() => break,
+                    () = sending.closed() => break,
+                }
+                // A contribution counts many watchers' turns: those of a moment are told together.
+                let counted = |snapshot: &crate::core::Snapshot| {
+                    let round = snapshot.state.spaces.get(&space_id).map(|space| describe(&space_id, space));
+                    match (&round, &last) {
+                        (Some(round), Some(last)) => (round.number, round.open) == (last.number, last.open),
+                        _ => false,
+                    }
+                };
+                let waits = counted(&snapshots.borrow());
+                if waits {
+                    tokio::time::sleep(BEAT).await;
                 }
             }
         });
