@@ -87,7 +87,9 @@ impl Lint {
             self.enumeration(file, &[ENUMS, index as i32], value);
         }
         let used = used_types(file);
-        for dependency in file.dependency.iter().filter(|dependency| *dependency != "weightproof/v1/common.proto") {
+        for dependency in
+            file.dependency.iter().filter(|dependency| *dependency != "weightproof/v1/common.proto")
+        {
             self.problem(name, format!("expected to import common.proto alone, found {dependency}"));
         }
         let common = ["Authorization", "Logged"].map(|name| format!(".{PACKAGE}.{name}"));
@@ -124,7 +126,10 @@ impl Lint {
                         self.problem(&call, format!("expected {expected}, found {found}"));
                     }
                     if let Some(other) = self.of_calls.insert(found.to_owned(), call.clone()) {
-                        self.problem(&call, format!("expected messages of its own, found {found} of {other}"));
+                        self.problem(
+                            &call,
+                            format!("expected messages of its own, found {found} of {other}"),
+                        );
                     }
                 }
             }
@@ -199,7 +204,8 @@ fn used_types(file: &FileDescriptorProto) -> BTreeSet<String> {
 }
 
 fn is_upper_camel(name: &str) -> bool {
-    name.starts_with(|first: char| first.is_ascii_uppercase()) && name.chars().all(|c| c.is_ascii_alphanumeric())
+    name.starts_with(|first: char| first.is_ascii_uppercase())
+        && name.chars().all(|c| c.is_ascii_alphanumeric())
 }
 
 fn is_lower_snake(name: &str) -> bool {
@@ -270,7 +276,10 @@ fn to_text(lines: &BTreeMap<String, String>) -> String {
 
 fn from_text(text: &str) -> BTreeMap<String, String> {
     let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
-    lines.map(|line| line.split_once(" = ").unwrap()).map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+    lines
+        .map(|line| line.split_once(" = ").unwrap())
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
 }
 
 /// What of the baseline is gone or changed.
@@ -315,13 +324,18 @@ fn the_interface_only_grows() {
         std::fs::write(&path, to_text(&present)).unwrap();
         return;
     }
-    let new: Vec<&str> = present.keys().filter(|key| !baseline.contains_key(*key)).map(String::as_str).collect();
+    let new: Vec<&str> =
+        present.keys().filter(|key| !baseline.contains_key(*key)).map(String::as_str).collect();
     assert!(
         new.is_empty(),
         "new in the interface; record it with WEIGHTPROOF_RECORD_PROTOS=1 cargo test -p weightproof-node --test protos:\n  {}",
         new.join("\n  ")
     );
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), to_text(&present), "the recording is sorted and nothing else");
+    assert_eq!(
+        std::fs::read_to_string(&path).unwrap(),
+        to_text(&present),
+        "the recording is sorted and nothing else"
+    );
 }
 
 /// An interface of one file.

@@ -8,6 +8,7 @@ use super::certificate::{Fingerprint, ServerIdentity};
 use super::limits::Limits;
 use super::pin::ALPN;
 use super::quota::PeerKey;
+use super::unread::Unread;
 use crate::observe::metrics::{self, RefusedConnection};
 use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
@@ -290,7 +291,8 @@ async fn begin(
         Err(_) => return refuse(address, "deadline", RefusedConnection::Timeout),
     };
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-    let info = PeerInfo { address, certificate: certificate.map(|der| Fingerprint::of(der)) };
+    let certificate = certificate.map(|der| Fingerprint::of(der));
+    let info = PeerInfo { address, certificate, unread: Unread::default() };
     // Fails only once the server has stopped.
     let _ = ready.send(Guarded::new(stream, info, &limits, place)).await;
 }
@@ -301,18 +303,20 @@ fn refuse(address: SocketAddr, reason: &str, kind: RefusedConnection) {
 }
 
 /// Who is at the other end; in the extensions of every request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct PeerInfo {
     /// The peer's address.
     pub address: SocketAddr,
     /// The fingerprint of its certificate, checked against the authorities, if it showed one.
     pub certificate: Option<Fingerprint>,
+    /// The connection's answers that the peer lets wait; it is closed when one of them waits for too long.
+    pub unread: Unread,
 }
 
 impl PeerInfo {
     /// The peer of a request that came over a [`Listener`].
     pub fn of<T>(request: &tonic::Request<T>) -> Option<Self> {
-        request.extensions().get::<Self>().copied()
+        request.extensions().get::<Self>().cloned()
     }
 }
 
@@ -412,13 +416,13 @@ pub struct Guarded<S = TlsStream<TcpStream>> {
 impl<S> Guarded<S> {
     fn new(stream: S, info: PeerInfo, limits: &Limits, place: Place) -> Self {
         let idle_timeout = limits.idle_timeout;
-        let silence = Silence::new(idle_timeout, limits.minimum_read_rate);
+        let silence = Silence::new(idle_timeout, limits.minimum_read_rate, info.unread.clone());
         Self { stream, info, silence, stalled: None, idle_timeout, _place: place }
     }
 
     /// Who is at the other end.
     pub fn peer(&self) -> PeerInfo {
-        self.info
+        self.info.clone()
     }
 
     /// Passes `outcome` of a write on, unless writing has been pending for too long.
@@ -439,7 +443,7 @@ impl<S> Connected for Guarded<S> {
     type ConnectInfo = PeerInfo;
 
     fn connect_info(&self) -> PeerInfo {
-        self.info
+        self.info.clone()
     }
 }
 
@@ -503,15 +507,16 @@ struct Silence {
     last: Instant,
     window: Instant,
     heard: u64,
+    unread: Unread,
     timer: Pin<Box<Sleep>>,
 }
 
 impl Silence {
-    fn new(limit: Duration, bytes_per_second: u64) -> Self {
+    fn new(limit: Duration, bytes_per_second: u64, unread: Unread) -> Self {
         let now = Instant::now();
         let expected = bytes_per_second.saturating_mul(RATE_WINDOW.as_secs());
         let timer = Box::pin(tokio::time::sleep(limit));
-        Self { limit, expected, last: now, window: now, heard: 0, timer }
+        Self { limit, expected, last: now, window: now, heard: 0, unread, timer }
     }
 
     fn heard(&mut self, bytes: usize) {
@@ -538,8 +543,11 @@ impl Silence {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             ready!(self.timer.as_mut().poll(context));
-            if let Err(error) = self.check(Instant::now()) {
-                return Poll::Ready(Err(error));
+            let now = Instant::now();
+            self.check(now)?;
+            // Looked at here alone, at least once in each such time: at each read it would be dear.
+            if self.unread.since().is_some_and(|since| now.duration_since(since) >= self.limit) {
+                return Poll::Ready(Err(timed_out("the peer does not take an answer")));
             }
             let mut next = self.last + self.limit;
             if self.expected > 0 {
@@ -856,7 +864,7 @@ mod tests {
         let (near, far) = tokio::io::duplex(64);
         let address: SocketAddr = "192.0.2.1:1".parse().unwrap();
         let place = Places::take(&Arc::new(Places::new(limits)), PeerKey::of(address.ip())).unwrap();
-        (Guarded::new(near, PeerInfo { address, certificate: None }, limits, place), far)
+        (Guarded::new(near, PeerInfo { address, certificate: None, unread: Unread::default() }, limits, place), far)
     }
 
     #[tokio::test(start_paused = true)]

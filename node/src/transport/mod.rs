@@ -12,6 +12,7 @@ pub mod listener;
 pub mod pin;
 pub mod quota;
 pub mod units;
+pub mod unread;
 
 #[cfg(test)]
 pub(crate) mod testing;

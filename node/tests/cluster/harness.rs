@@ -240,7 +240,7 @@ impl Drop for Node {
 }
 
 /// Generators are the same for all nodes and derived once.
-fn cache() -> PathBuf {
+pub fn cache() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
     std::fs::create_dir_all(&folder).unwrap();
     folder

@@ -3,5 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod crash;
+mod digits;
 mod harness;
 mod journey;
+mod reflection;

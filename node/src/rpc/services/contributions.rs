@@ -127,9 +127,8 @@ impl v1::contributions_service_server::ContributionsService for Services {
             id("space", &wanted).map_err(refused)?;
         }
         let mut verdicts = self.0.handle.verdicts.subscribe();
-        let (sending, stream) = Sending::open(self.0.limits.request_deadline, VERDICTS);
+        let (sending, stream) = Sending::open(self.0.limits.request_deadline, VERDICTS, pass);
         tokio::spawn(async move {
-            let _pass = pass;
             loop {
                 let event = tokio::select! {
                     event = verdicts.recv() => event,
@@ -173,10 +172,9 @@ impl v1::contributions_service_server::ContributionsService for Services {
         let file = file.ok_or_else(|| {
             refused(Refusal::new(ErrorCode::E201, "expected an accepted contribution, found none with this statement"))
         })?;
-        let (mut sending, stream) = Sending::open(self.0.limits.request_deadline, ROOM);
+        let (mut sending, stream) = Sending::open(self.0.limits.request_deadline, ROOM, pass);
         let part = self.0.limits.chunk_size();
         tokio::spawn(async move {
-            let _pass = pass;
             send_parts(&mut sending, &file, part, |part| v1::DownloadContributionResponse { part }).await;
         });
         Ok(Response::new(stream))

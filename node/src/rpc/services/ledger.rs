@@ -68,7 +68,7 @@ impl v1::ledger_service_server::LedgerService for Services {
 
     async fn get_supply(
         &self,
-        request: Request<v1::GetSupplyRequest>,
+        _request: Request<v1::GetSupplyRequest>,
     ) -> Result<Response<v1::GetSupplyResponse>, Status> {
         let supply = self.0.snapshot().state.supply.clone();
         Ok(Response::new(v1::GetSupplyResponse {

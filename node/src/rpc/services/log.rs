@@ -15,7 +15,7 @@ const BATCH: u64 = 64;
 impl v1::log_service_server::LogService for Services {
     async fn get_checkpoint(
         &self,
-        request: Request<v1::GetCheckpointRequest>,
+        _request: Request<v1::GetCheckpointRequest>,
     ) -> Result<Response<v1::GetCheckpointResponse>, Status> {
         let checkpoint = self.0.snapshot().checkpoint.to_string();
         Ok(Response::new(v1::GetCheckpointResponse { checkpoint }))
@@ -54,10 +54,9 @@ impl v1::log_service_server::LogService for Services {
         let v1::StreamEntriesRequest { start, end } = request.into_inner();
         let size = self.0.snapshot().size;
         let end = if end == 0 { size } else { end.min(size) };
-        let (mut sending, stream) = Sending::open(self.0.limits.request_deadline, ROOM);
+        let (mut sending, stream) = Sending::open(self.0.limits.request_deadline, ROOM, pass);
         let context = self.0.clone();
         tokio::spawn(async move {
-            let _pass = pass;
             let mut next = start;
             while next < end {
                 let count = BATCH.min(end - next);

@@ -10,12 +10,13 @@ mod spaces;
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context as Task, Poll, ready};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tokio_stream::Stream;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Status};
 use weightproof_circuits::error::ErrorCode;
 use weightproof_ledger::Refusal;
@@ -34,7 +35,7 @@ pub struct Services(pub Arc<Context>);
 pub type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// Answers that wait for a slow reader before the sender waits too.
-const ROOM: usize = 8;
+const ROOM: usize = 4;
 /// How long a request waits for one of few places before it is refused.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes a second that the reader of a download must take on average, after its first deadline: a place is held meanwhile.
@@ -42,33 +43,66 @@ const SLOWEST: u64 = 32 << 10;
 /// Least time between two batches for a watcher: what comes meanwhile goes out together, at the cost of one.
 pub(super) const BEAT: Duration = Duration::from_millis(200);
 
-/// Sends answers to a reader that may stop reading. Flow control hides that from the connection, which stays alive, so
-/// whoever sends has to give up.
+/// Sends answers to a reader that may stop reading.
 struct Sending<T> {
     sender: mpsc::Sender<Result<T, Status>>,
+    cut: Arc<AtomicBool>,
     deadline: Duration,
     begun: Instant,
     /// Bytes for which time was given.
     sent: u64,
 }
 
+/// What the reader gets. It holds the place until it is dropped, since it may hold answers until then.
+struct Received<T> {
+    receiver: mpsc::Receiver<Result<T, Status>>,
+    cut: Arc<AtomicBool>,
+    _pass: Pass,
+}
+
+impl<T> Stream for Received<T> {
+    type Item = Result<T, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Task<'_>) -> Poll<Option<Self::Item>> {
+        let next = ready!(self.receiver.poll_recv(context));
+        // What was cut off must not look whole.
+        Poll::Ready(next.or_else(|| self.cut.swap(false, Ordering::Relaxed).then(|| Err(refused(too_slow())))))
+    }
+}
+
+fn too_slow() -> Refusal {
+    Refusal::new(ErrorCode::E402, "expected a reader that keeps up, found one that is too slow; ask again")
+}
+
 impl<T: Send + 'static> Sending<T> {
     /// Answers with a stream. The reader must take each of them within the deadline.
-    fn open(deadline: Duration, room: usize) -> (Sending<T>, Answers<T>) {
+    fn open(deadline: Duration, room: usize, pass: Pass) -> (Sending<T>, Answers<T>) {
         let (sender, receiver) = mpsc::channel(room);
-        (Sending { sender, deadline, begun: Instant::now(), sent: 0 }, Box::pin(ReceiverStream::new(receiver)))
+        let cut = Arc::new(AtomicBool::new(false));
+        let received = Received { receiver, cut: Arc::clone(&cut), _pass: pass };
+        (Sending { sender, cut, deadline, begun: Instant::now(), sent: 0 }, Box::pin(received))
     }
 
     /// Sends one; false when the reader is gone or does not read.
     async fn send(&self, answer: Result<T, Status>) -> bool {
-        matches!(timeout(self.deadline, self.sender.send(answer)).await, Ok(Ok(())))
+        self.send_until(Instant::now() + self.deadline, answer).await
     }
 
     /// Sends one of so many bytes of a download; false when the reader is gone or slower than [`SLOWEST`].
     async fn part(&mut self, answer: T, bytes: usize) -> bool {
         let given = self.deadline + Duration::from_millis(self.sent.saturating_mul(1000) / SLOWEST);
         self.sent = self.sent.saturating_add(bytes as u64);
-        matches!(timeout_at(self.begun + given, self.sender.send(Ok(answer))).await, Ok(Ok(())))
+        self.send_until(self.begun + given, Ok(answer)).await
+    }
+
+    async fn send_until(&self, end: Instant, answer: Result<T, Status>) -> bool {
+        match timeout_at(end, self.sender.send(answer)).await {
+            Ok(sent) => sent.is_ok(),
+            Err(_) => {
+                self.cut.store(true, Ordering::Relaxed);
+                false
+            }
+        }
     }
 
     /// Done when the reader is gone.

@@ -60,10 +60,9 @@ impl v1::models_service_server::ModelsService for Services {
         let (context, space) = (self.0.clone(), space.clone());
         let bytes = tokio::task::spawn_blocking(move || model_file(&context, &space, version)).await;
         let bytes = bytes.map_err(|_| busy("download"))?.map_err(refused)?;
-        let (mut sending, stream) = Sending::open(self.0.limits.request_deadline, ROOM);
+        let (mut sending, stream) = Sending::open(self.0.limits.request_deadline, ROOM, pass);
         let part = self.0.limits.chunk_size();
         tokio::spawn(async move {
-            let _pass = pass;
             send_parts(&mut sending, &bytes, part, |part| v1::DownloadModelResponse { part }).await;
         });
         Ok(Response::new(stream))
@@ -85,10 +84,9 @@ impl v1::models_service_server::ModelsService for Services {
         let context = self.0.clone();
         let made = tokio::task::spawn_blocking(move || context.make_bundle(&snapshot, &id, version)).await;
         let mut file = made.map_err(|_| busy("download"))?.map_err(refused)?;
-        let (mut sending, stream) = Sending::open(self.0.limits.request_deadline, ROOM);
+        let (mut sending, stream) = Sending::open(self.0.limits.request_deadline, ROOM, pass);
         let part = self.0.limits.chunk_size().max(1);
         tokio::spawn(async move {
-            let _pass = pass;
             let mut buffer = vec![0; part];
             loop {
                 // The bundle was just written: its bytes are in the system's cache and reading does not block for long.

@@ -38,9 +38,8 @@ impl v1::rounds_service_server::RoundsService for Services {
         let (space_id, _) = space(&self.0.snapshot(), &request.get_ref().space).map(|(id, _)| (id, ())).map_err(refused)?;
         let pass = enter(&self.0.watchers, &request, Duration::ZERO, "watcher").await?;
         let mut snapshots = self.0.handle.snapshots.clone();
-        let (sending, stream) = Sending::open(self.0.limits.request_deadline, ROOM);
+        let (sending, stream) = Sending::open(self.0.limits.request_deadline, ROOM, pass);
         tokio::spawn(async move {
-            let _pass = pass;
             let mut last = None;
             loop {
                 let round = {

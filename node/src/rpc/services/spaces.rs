@@ -17,7 +17,7 @@ use crate::rpc::v1;
 impl v1::spaces_service_server::SpacesService for Services {
     async fn describe_node(
         &self,
-        request: Request<v1::DescribeNodeRequest>,
+        _request: Request<v1::DescribeNodeRequest>,
     ) -> Result<Response<v1::DescribeNodeResponse>, Status> {
         let snapshot = self.0.snapshot();
         Ok(Response::new(v1::DescribeNodeResponse {
@@ -31,7 +31,7 @@ impl v1::spaces_service_server::SpacesService for Services {
 
     async fn list_spaces(
         &self,
-        request: Request<v1::ListSpacesRequest>,
+        _request: Request<v1::ListSpacesRequest>,
     ) -> Result<Response<v1::ListSpacesResponse>, Status> {
         let snapshot = self.0.snapshot();
         let spaces = snapshot.state.spaces.iter().map(|(id, space)| summary(id, space)).collect();
