@@ -274,7 +274,8 @@ async fn wait_for_version(channel: &Channel, space: [u8; 32], version: u64) {
 async fn lie(channel: &Channel, network: &[u8], key: &ed25519_dalek::SigningKey, holders: &[Machine], number: u64) {
     let own = account(key);
     let before = (checkpoint(channel).await, balance(channel, own).await);
-    let victim = &holders[number as usize % 3];
+    // One with as many rows as the liar claims, or the length of its proof would give the forgery away at once.
+    let victim = &holders[1 + number as usize % 2];
     let file = victim.file(number);
 
     // Stolen: as it is, and under the liar's name.
@@ -285,11 +286,12 @@ async fn lie(channel: &Channel, network: &[u8], key: &ed25519_dalek::SigningKey,
     let claimed = File { bytes: file.bytes.clone(), statement: renamed.statement.clone() };
     let verdict = submit(channel, key, network, &claimed, &claimed.bytes).await.unwrap();
     assert_eq!((verdict.accepted, verdict.code.as_str()), (false, "E201"));
-    // Stale: of the round before, under the liar's name.
+    // Stale: made on the model of the round before.
     if number > 1 {
         let old = victim.file(number - 1);
-        let statement =
-            Statement { contributor: own, dataset_root: [9; 32], dataset_rows: 479, ..old.statement.clone() };
+        let (round, beacon) = (file.statement.round, file.statement.beacon);
+        let own = Statement { contributor: own, dataset_root: [9; 32], dataset_rows: 479, ..old.statement.clone() };
+        let statement = Statement { round, beacon, ..own };
         let old = File { bytes: old.bytes, statement };
         assert_eq!(refused(submit(channel, key, network, &old, &old.bytes).await).0, "E203");
     }

@@ -6,4 +6,5 @@ mod crash;
 mod digits;
 mod harness;
 mod journey;
+mod load;
 mod reflection;

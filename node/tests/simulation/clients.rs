@@ -234,6 +234,7 @@ impl World {
                 if let Some(Pending { request: Request::Act(envelope, _), .. }) = &pending {
                     self.acknowledge(number, Acknowledged::Action(envelope.digest(), logged))?;
                     let client = &mut self.clients[number];
+                    client.pending = None;
                     client.acted = logged.entry;
                     if let Action::RotateKey { key, .. } = &envelope.action {
                         client.current = client.place(key);
@@ -262,6 +263,9 @@ impl World {
                 }
                 // Whatever the node ever said about a contribution must hold, also to those who did not ask.
                 self.acknowledge(number, Acknowledged::Receipt(receipt))?;
+                if pending.is_some() {
+                    self.clients[number].pending = None;
+                }
                 Ok(())
             }
             Answer::Refused(refusal) => self.refused(number, pending, &refusal.code, &refusal.message),
@@ -272,7 +276,6 @@ impl World {
         self.check_acknowledged(&acknowledged).map_err(|text| format!("client {number}: {text}"))?;
         self.acknowledged.push(acknowledged);
         self.count("acknowledged");
-        self.clients[number].pending = None;
         Ok(())
     }
 
