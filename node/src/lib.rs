@@ -27,6 +27,7 @@ pub mod rpc;
 pub mod spaces;
 pub mod store;
 pub mod transport;
+mod validation;
 
 use clap::Parser;
 

@@ -383,6 +383,9 @@ pub struct SpaceInit {
     /// Chooses the initial weights, 64 hexadecimal digits; drawn here when left out
     #[arg(long, value_name = "HEX", value_parser = parse_hex32)]
     pub seed: Option<[u8; 32]>,
+    /// Labelled rows that the operator keeps: contributions are measured on them, and the space names their digest
+    #[arg(long, value_name = "FILE")]
+    pub validation: Option<PathBuf>,
     /// The file to write [default: NAME.space.toml]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,

@@ -26,6 +26,7 @@ use crate::spaces;
 use crate::store::{Reader, Sqlite};
 use crate::transport::certificate::{self, ServerIdentity};
 use crate::transport::listener::{Clients, Listener, ServerTls};
+use crate::validation;
 
 /// The node's signing key in its data folder, 64 hexadecimal digits, mode 0600.
 const KEY_NAME: &str = "node.key";
@@ -56,7 +57,10 @@ pub fn run(arguments: &Node, output: &Output) -> Result<Exit, Failure> {
         ensure_space(&mut core, spec, output)?;
     }
     let judge = Arc::new(Judge::default());
-    for space in core.snapshot().state.spaces.values() {
+    for (id, space) in &core.snapshot().state.spaces {
+        if let Some(validation) = validation::open(&config.node.data, &space.spec)? {
+            core.validate_with(*id, validation);
+        }
         let program = Program::decode(&space.spec.program.0).map_err(|error| Failure::Program(error.to_string()))?;
         judge.prepare(&program, space.spec.policy.halo2)?;
     }
@@ -172,6 +176,13 @@ async fn asked_to_end() {
 fn prepare_folder(config: &NodeConfig) -> Result<ServerIdentity, Failure> {
     let folder = &config.node.data;
     std::fs::create_dir_all(folder).map_err(Failure::write(folder))?;
+    // Contributions on their way in, keys and a validation set are nobody else's to read.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let owner = std::fs::Permissions::from_mode(0o700);
+        std::fs::set_permissions(folder, owner).map_err(Failure::write(folder))?;
+    }
     let identity = match &config.tls.files {
         Some((certificate, key)) => certificate::load(certificate, key),
         None => certificate::load_or_create(folder, &config.tls.names),

@@ -6,7 +6,8 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Output, hex};
 use crate::{keys, spaces};
-use std::path::PathBuf;
+use crate::validation;
+use std::path::{Path, PathBuf};
 use weightproof_ledger::canonical::Bytes;
 use weightproof_ledger::event::SpaceSpec;
 use weightproof_ledger::policy::Policy;
@@ -43,7 +44,7 @@ fn init(arguments: &SpaceInit, output: &Output) -> Result<Exit, Failure> {
     schema.activation_bits = program.activation_bits();
     check_fits(&schema, &program)?;
     let json = serde_json::to_string(&schema).map_err(|error| Failure::write(&path)(error.into()))?;
-    let spec = SpaceSpec {
+    let mut spec = SpaceSpec {
         name: arguments.name.clone(),
         program: Bytes(program.encode()),
         seed: match arguments.seed {
@@ -57,6 +58,7 @@ fn init(arguments: &SpaceInit, output: &Output) -> Result<Exit, Failure> {
             PolicyName::Tokens => Policy::with_tokens(),
         },
     };
+    let kept = arguments.validation.as_deref().map(|data| keep_validation(data, &mut spec, &path)).transpose()?;
     let text = spaces::to_toml(&spec)?;
     // What is written must be what the node reads: a bad name is said here and not when the node starts.
     spaces::parse(&text).map_err(|problems| Failure::Usage(problems.join("; ")))?;
@@ -68,9 +70,30 @@ fn init(arguments: &SpaceInit, output: &Output) -> Result<Exit, Failure> {
         "public",
         "column names, categories, classes, means and deviations of the sample become public with the space",
     );
+    if let Some(kept) = kept {
+        let place = validation::path(Path::new("DATA"), &spec.name);
+        let text = "its rows leave the machine never, what it measures does";
+        output.line("wrote", format!("{}   (mode 0600) for the node's {}   {text}", kept.display(), place.display()));
+    }
     output.line(
         "wrote",
         format!("{}   adapt [policy], then name the file in the node's configuration", path.display()),
     );
     Ok(Exit::Success)
+}
+
+/// Writes the validation set with its salt beside the space file, and its digest into the space.
+fn keep_validation(data: &Path, spec: &mut SpaceSpec, beside: &Path) -> Result<PathBuf, Failure> {
+    let csv = std::fs::read(data).map_err(Failure::read(data))?;
+    // A set that the node could not use is refused now.
+    validation::examples(spec, &csv)?;
+    let (file, digest) = validation::salted(&csv)?;
+    spec.validation = Some(digest);
+    let path = beside.with_file_name(format!("{}.validation.csv", spec.name));
+    if path.symlink_metadata().is_ok() {
+        let text = "expected a new file, found one that exists; move it away";
+        return Err(Failure::Usage(format!("{}: {text}", path.display())));
+    }
+    write_atomic(&path, &file, Access::Owner).map_err(Failure::write(&path))?;
+    Ok(path)
 }

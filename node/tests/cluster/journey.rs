@@ -2,6 +2,7 @@
 use super::harness::*;
 use tonic::Code;
 use weightproof_ledger::action::{Action, Receipt};
+use weightproof_ledger::canonical::Canonical;
 use weightproof_ledger::replay::Replay;
 use weightproof_ledger::signed::Message;
 use weightproof_node::rpc::v1;
@@ -203,5 +204,53 @@ fn actions_are_signed_once_for_one_node() {
         let mut none = request(&own, 6, &network, 10);
         none.authorization = None;
         assert_eq!(refused(ledger.transfer(none).await), ("E106".to_owned(), Code::InvalidArgument));
+    });
+}
+
+#[test]
+fn a_validation_set_that_the_space_committed_to_changes_the_reward() {
+    use sha2::Digest;
+    use weightproof_circuits::encoding::tagged_hash;
+    use weightproof_ledger::event::{Entry, Event, Outcome};
+
+    let folder = tempfile::tempdir().unwrap();
+    let mut file = "# salt 00\na,b,c,d,y\n".to_owned();
+    for row in 0..40 {
+        let value = |column: i32| f64::from((row * 37 + column * 101) % 16 - 8) / 8.0;
+        let label = if value(0) > 0.0 { "yes" } else { "no" };
+        file.push_str(&format!("{},{},{},{},{label}\n", value(0), value(1), value(2), value(3)));
+    }
+    let mut policy = policy(1);
+    policy.improvement_gain = 1;
+    let mut spec = space(policy.clone());
+    spec.validation = Some(tagged_hash("weightproof validation v1").chain_update(&file).finalize().into());
+    let mut holder = Holder::new(1);
+    let mut node = Node::new(folder.path(), &spec, &[(holder.account(), 1_000)]);
+    // Without the file, or with another, there is no node.
+    assert!(!node.try_start());
+    std::fs::create_dir_all(node.data().join("validation")).unwrap();
+    let path = node.data().join("validation/tiny.csv");
+    std::fs::write(&path, file.replace("salt 00", "salt 01")).unwrap();
+    assert!(!node.try_start());
+    std::fs::write(&path, &file).unwrap();
+    node.start();
+    run(async {
+        let channel = node.connect().await.unwrap();
+        let network = network(&channel).await.unwrap();
+        holder.enter(&channel, 100).await.unwrap();
+        let mut changed = false;
+        for last in 0..6 {
+            let task = holder.next_task(&channel, last).await.unwrap();
+            let verdict = holder.submit(&channel, &network, &holder.prove(&task)).await.unwrap();
+            let receipt = verdict.receipt.unwrap();
+            let bytes = entries(&channel).await.swap_remove(receipt.entry as usize);
+            let Event::Contribution { outcome, .. } = Entry::decode(&bytes, "entry").unwrap().event else { panic!() };
+            let Outcome::Valid { quality: Some(quality), .. } = outcome else { panic!("{outcome:?}") };
+            assert_eq!(quality.rows, 40);
+            let gross = weightproof_ledger::step::reward(&policy, 8, 1, Some(&quality), 0);
+            assert!(receipt.reward.abs_diff(gross * 97 / 100) <= 1, "{receipt:?} {quality:?}");
+            changed |= quality.before != quality.after;
+        }
+        assert!(changed, "training never changed what the validation set measures");
     });
 }

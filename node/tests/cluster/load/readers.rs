@@ -5,7 +5,6 @@ use super::super::harness::*;
 use super::strangers::{Raw, channel, framed, peer};
 use super::{MEMORY, scaled};
 use tonic::Code;
-use weightproof_ledger::signed::Message;
 use weightproof_node::rpc::v1;
 use weightproof_node::rpc::v1::contributions_service_client::ContributionsServiceClient;
 

@@ -160,10 +160,6 @@ impl Raw {
     }
 }
 
-impl Drop for Open {
-    fn drop(&mut self) {}
-}
-
 impl Open {
     /// Reads the answer to its end.
     pub async fn answer(&mut self) -> Result<Answer, h2::Error> {
