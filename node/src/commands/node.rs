@@ -18,7 +18,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::judge::Judge;
 use crate::keys;
-use crate::observe::{exporter::Exporter, logs, metrics};
+use crate::observe::{exporter::Exporter, logs, metrics, traces::Traces};
 use crate::output::{Output, hex, parse_hex32};
 use crate::rpc::context::Context;
 use crate::rpc::serve::serve;
@@ -48,7 +48,16 @@ fn load(source: &NodeSource) -> Result<NodeConfig, Failure> {
 /// Runs a node until it is asked to end.
 pub fn run(arguments: &Node, output: &Output) -> Result<Exit, Failure> {
     let config = load(&arguments.source)?;
-    logs::install(config.log.format, &config.log.level).map_err(|error| Failure::Usage(error.to_string()))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::write(Path::new("the runtime's threads")))?;
+    let traces = {
+        let _within = runtime.enter();
+        config.log.traces.as_deref().map(Traces::to).transpose().map_err(|error| Failure::Usage(error.to_string()))?
+    };
+    logs::install(config.log.format, &config.log.level, traces.as_ref())
+        .map_err(|error| Failure::Usage(error.to_string()))?;
     let recorder = metrics::install().map_err(|error| Failure::Usage(error.to_string()))?;
     let specs = config.spaces.iter().map(|path| spaces::read(path)).collect::<Result<Vec<_>, _>>()?;
     let identity = prepare_folder(&config)?;
@@ -70,10 +79,6 @@ pub fn run(arguments: &Node, output: &Output) -> Result<Exit, Failure> {
     let clients = clients(&config)?;
     let tls = ServerTls::new(identity, clients).map_err(|error| Failure::Usage(error.to_string()))?;
 
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(Failure::write(Path::new("the runtime's threads")))?;
     let (handle, thread) = start(core);
     let context = Context::new(
         handle.clone(),
@@ -127,6 +132,7 @@ pub fn run(arguments: &Node, output: &Output) -> Result<Exit, Failure> {
         Ok::<Stopped, Failure>(ended)
     });
     drop((context, handle));
+    drop(traces);
     runtime.shutdown_timeout(Duration::from_secs(1));
     match served? {
         Stopped::Asked => {

@@ -119,6 +119,8 @@ pub struct LogSection {
     pub format: logs::Format,
     /// Least level, or directives.
     pub level: String,
+    /// Where traces go (OTLP over gRPC); none are made without it.
+    pub traces: Option<String>,
 }
 
 /// One value, as `config show` shows it.
@@ -165,6 +167,7 @@ struct RawTls {
 struct RawLog {
     format: logs::Format,
     level: String,
+    traces: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -260,6 +263,9 @@ impl Lint<'_> {
         if let Err(error) = logs::filter(&raw.log.level) {
             self.problem("log.level", "info, or info,weightproof_node=debug", &error.to_string());
         }
+        if let Some(found) = raw.log.traces.as_ref().filter(|url| !url.starts_with("http://")) {
+            self.problem("log.traces", "a URL that begins with http://", &format!("\"{}\"", crate::observe::clip(found)));
+        }
         for contradiction in raw.limits.contradictions() {
             let key = format!("limits.{}", contradiction.key);
             self.problem(&key, &contradiction.expected, &contradiction.found);
@@ -281,7 +287,7 @@ impl Lint<'_> {
                 names: raw.tls.names,
             },
             limits: raw.limits,
-            log: LogSection { format: raw.log.format, level: raw.log.level },
+            log: LogSection { format: raw.log.format, level: raw.log.level, traces: raw.log.traces },
             genesis,
             spaces,
             entries: self.layers.entries(),

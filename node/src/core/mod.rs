@@ -210,6 +210,7 @@ impl<S: Store> Core<S> {
         if let Some(refusal) = &self.failed {
             return Err(refusal.clone());
         }
+        let _in = tracing::info_span!("change", entry = self.state.entries, event = event.name()).entered();
         let (next, effects) = step(&self.state, &event, now)?;
         let entry = Entry { index: self.state.entries, time: next.time, event, effects };
         change.index = entry.index;

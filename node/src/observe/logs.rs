@@ -1,8 +1,11 @@
 //! Log lines on stderr, in UTC, as text or as JSON.
 use super::ObserveError;
+use super::traces::Traces;
 use serde::{Deserialize, Serialize};
 use std::io::IsTerminal;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,17 +39,22 @@ pub fn filter(level: &str) -> Result<EnvFilter, ObserveError> {
     EnvFilter::try_new(directives.join(",")).map_err(|error| refused(error.to_string()))
 }
 
-/// Sends this process's log lines to stderr from now on.
+/// Sends this process's log lines to stderr from now on, and its spans to `traces` if there is one.
 ///
 /// # Errors
 /// [`ObserveError::Level`]; [`ObserveError::Installed`] if it was called before.
-pub fn install(format: Format, level: &str) -> Result<(), ObserveError> {
-    let builder = tracing_subscriber::fmt().with_env_filter(filter(level)?).with_writer(std::io::stderr);
-    match format {
-        Format::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
-        Format::Json => builder.json().flatten_event(true).try_init(),
-    }
-    .map_err(|_| ObserveError::Installed("log lines"))
+pub fn install(format: Format, level: &str, traces: Option<&Traces>) -> Result<(), ObserveError> {
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match format {
+        Format::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
+        Format::Json => lines.json().flatten_event(true).boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(filter(level)?)
+        .with(lines)
+        .with(traces.map(Traces::layer))
+        .try_init()
+        .map_err(|_| ObserveError::Installed("log lines"))
 }
 
 #[cfg(test)]

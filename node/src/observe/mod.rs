@@ -1,4 +1,5 @@
-//! What an operator sees of a running node: log lines on stderr and metrics on a listener of their own.
+//! What an operator sees of a running node: log lines on stderr, metrics on a listener of
+//! their own and, if wanted, traces.
 //!
 //! Strangers must not be able to fill a disk or a database through either: labels come from fixed sets (never an
 //! account or a peer), texts of theirs are [`clip`]ped, and what they can cause at will is logged rarely.
@@ -6,6 +7,7 @@ pub mod exporter;
 pub mod logs;
 pub mod metrics;
 pub mod process;
+pub mod traces;
 
 /// Why a node cannot be observed.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +34,14 @@ pub enum ObserveError {
         address: std::net::SocketAddr,
         /// The system's reason.
         source: std::io::Error,
+    },
+    /// The collector of traces cannot be used.
+    #[error("expected to send traces to {endpoint}, found: {reason}; check log.traces")]
+    Traces {
+        /// Where they should go.
+        endpoint: String,
+        /// The library's reason.
+        reason: String,
     },
     /// The metrics' buckets are not valid.
     #[error("expected buckets for the histograms, found: {0}; report this")]

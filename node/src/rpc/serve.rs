@@ -33,6 +33,7 @@ pub async fn serve(
         let _ = ending.send(());
     };
     let serving = server(&limits)
+        .trace_fn(|request| tracing::info_span!("request", method = %crate::observe::clip(request.uri().path())))
         .layer(GuardLayer::new(context, UPLOADS))
         .layer(DeadlineLayer::new(&limits, UPLOADS))
         .add_routes(routes)

@@ -136,8 +136,10 @@ impl Context {
         let permit = Arc::clone(&self.verifiers).acquire_owned().await.map_err(|_| stopping())?;
         let context = Arc::clone(self);
         let judged = Arc::clone(upload);
+        let span = tracing::info_span!("verify");
         let result = tokio::task::spawn_blocking(move || {
             let _permit = permit;
+            let _in = span.enter();
             context.judge_upload(&judged)
         })
         .await
