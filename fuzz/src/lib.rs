@@ -244,7 +244,7 @@ pub fn parameters(bytes: &[u8]) -> Verdict {
     match Parameters::decode(bytes, program) {
         Ok(parameters) => {
             assert_eq!(parameters.encode(), bytes, "one value, one encoding");
-            let _ = (parameters.largest(), parameters.digest());
+            let _ = (parameters.largest(), parameters.digest(program));
             Verdict::Accepted
         }
         Err(error) => by_code(error.code),

@@ -6,7 +6,6 @@ use ed25519_dalek::{SigningKey, VerifyingKey};
 use prost::Message as _;
 use weightproof_circuits::batches::indices;
 use weightproof_circuits::encoding::Writer;
-use weightproof_circuits::layout::Layout;
 use weightproof_circuits::merkle::{MultiProof, proof_length};
 use weightproof_circuits::parameters::Parameters;
 use weightproof_circuits::program::Program;

@@ -29,7 +29,7 @@ use crate::transport::limits::Limits;
 use crate::transport::quota::Quotas;
 
 /// Downloads that may be under way at a time, and those of one peer: each holds a model or a file in memory.
-const DOWNLOADS: (usize, usize) = (8, 4);
+const DOWNLOADS: (usize, usize) = (16, 4);
 /// Streams of log entries at a time, and those of one peer: each holds some entries in memory.
 const LOGS: (usize, usize) = (64, 32);
 /// Connections that send a contribution at a time, and those of one peer: each holds a part in memory.

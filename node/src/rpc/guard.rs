@@ -24,7 +24,7 @@ use crate::transport::unread::Watched;
 
 /// Longest request that is no upload. Evidence is the longest: two signed statements, each of at most a kilobyte. A
 /// connection may have many requests under way, and each is held in memory before anything about it is known.
-const MAXIMUM_REQUEST: usize = 4 << 10;
+pub const MAXIMUM_REQUEST: usize = 4 << 10;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 

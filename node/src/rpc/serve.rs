@@ -6,7 +6,7 @@ use std::time::Duration;
 use tonic::service::Routes;
 
 use super::context::Context;
-use super::guard::GuardLayer;
+use super::guard::{GuardLayer, MAXIMUM_REQUEST};
 use super::services::Services;
 use super::{DESCRIPTORS, v1};
 use crate::transport::limits::{DeadlineLayer, server};
@@ -48,9 +48,14 @@ pub async fn serve(
 async fn routes(context: &Arc<Context>) -> Routes {
     let services = Services(Arc::clone(context));
     let size = context.limits.message_size();
+    // A part of a contribution, its name and its place. Announcements come to the same service, and the guard keeps them short.
+    let part = context.limits.chunk_size() + MAXIMUM_REQUEST;
     macro_rules! limited {
+        ($server:path, $request:expr) => {
+            <$server>::new(services.clone()).max_decoding_message_size($request).max_encoding_message_size(4 * size)
+        };
         ($server:path) => {
-            <$server>::new(services.clone()).max_decoding_message_size(size).max_encoding_message_size(4 * size)
+            limited!($server, MAXIMUM_REQUEST)
         };
     }
     let (reporter, health) = tonic_health::server::health_reporter();
@@ -61,7 +66,7 @@ async fn routes(context: &Arc<Context>) -> Routes {
         .add_service(limited!(v1::members_service_server::MembersServiceServer<Services>))
         .add_service(limited!(v1::datasets_service_server::DatasetsServiceServer<Services>))
         .add_service(limited!(v1::rounds_service_server::RoundsServiceServer<Services>))
-        .add_service(limited!(v1::contributions_service_server::ContributionsServiceServer<Services>))
+        .add_service(limited!(v1::contributions_service_server::ContributionsServiceServer<Services>, part))
         .add_service(limited!(v1::models_service_server::ModelsServiceServer<Services>))
         .add_service(limited!(v1::ledger_service_server::LedgerServiceServer<Services>))
         .add_service(limited!(v1::log_service_server::LogServiceServer<Services>));

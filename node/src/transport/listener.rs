@@ -37,6 +37,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// Connections that have done TLS and wait for the server to take them.
 const READY: usize = 64;
+/// How often in an idle time a connection is looked at for answers that lie there.
+const UNREAD_LOOKS: u32 = 4;
 /// Time over which `minimum_read_rate` is an average.
 const RATE_WINDOW: Duration = Duration::from_secs(60);
 
@@ -545,11 +547,11 @@ impl Silence {
             ready!(self.timer.as_mut().poll(context));
             let now = Instant::now();
             self.check(now)?;
-            // Looked at here alone, at least once in each such time: at each read it would be dear.
+            // Looked at here alone, some times in each limit: at each read it would be dear.
             if self.unread.since().is_some_and(|since| now.duration_since(since) >= self.limit) {
                 return Poll::Ready(Err(timed_out("the peer does not take an answer")));
             }
-            let mut next = self.last + self.limit;
+            let mut next = (self.last + self.limit).min(now + self.limit / UNREAD_LOOKS);
             if self.expected > 0 {
                 next = next.min(self.window + RATE_WINDOW);
             }

@@ -37,7 +37,7 @@ pub type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 /// Answers that wait for a slow reader before the sender waits too.
 const ROOM: usize = 4;
 /// How long a request waits for one of few places before it is refused.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Bytes a second that the reader of a download must take on average, after its first deadline: a place is held meanwhile.
 const SLOWEST: u64 = 32 << 10;
 /// Least time between two batches for a watcher: what comes meanwhile goes out together, at the cost of one.

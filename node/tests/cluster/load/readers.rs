@@ -104,29 +104,46 @@ fn who_does_not_read_is_closed_and_holds_nothing_up() {
             ("ModelsService/ListModels", encoded(&v1::ListModelsRequest { space: space.clone(), ..Default::default() })),
         ];
         let mut closed = tokio::task::JoinSet::new();
+        let mut number = 0;
         for (method, body) in asked {
             // Nothing of the answer may come, and then so little that it ends in the middle.
             for window in [0, 16] {
-                let raw = Raw::connect(&node.address, peer(66, 1), window).await.unwrap();
-                let mut requests = Vec::new();
-                for _ in 0..scaled(6, 60) {
-                    let mut request = raw.open(&format!("/weightproof.v1.{method}"), &[]).await.unwrap();
-                    request.body.send_data(body.clone().into(), true).unwrap();
-                    requests.push(request);
-                }
+                number += 1;
+                let (address, body) = (node.address.clone(), body.clone());
                 closed.spawn(async move {
-                    let _heads = futures(requests).await;
-                    tokio::time::timeout(Duration::from_secs(40), raw.closed()).await.map_err(|_| (method, window))
+                    let raw = Raw::connect(&address, peer(66, number), window).await.unwrap();
+                    let mut requests = Vec::new();
+                    for _ in 0..scaled(6, 60) {
+                        let mut request = raw.open(&format!("/weightproof.v1.{method}"), &[]).await.unwrap();
+                        request.body.send_data(body.clone().into(), true).unwrap();
+                        requests.push(request);
+                    }
+                    // Those without a place are refused; the others' answers are kept and not read.
+                    let mut heads = Vec::new();
+                    for request in &mut requests {
+                        if let Ok(Ok(Some(head))) = tokio::time::timeout(Duration::from_secs(30), request.head()).await {
+                            heads.push(head);
+                        }
+                    }
+                    let lying = !heads.is_empty() || raw.is_closed();
+                    let gone = tokio::time::timeout(Duration::from_secs(if lying { 30 } else { 0 }), raw.closed()).await;
+                    (method, window, lying, gone.is_ok())
                 });
             }
         }
-        // Others download meanwhile.
+        // Others download meanwhile, if need be after a wait.
         for _ in 0..10 {
-            model(&own, holder.space, None).await.unwrap();
+            while let Err(status) = model(&own, holder.space, None).await {
+                assert_eq!(code(&status), "E401");
+            }
         }
+        let mut outcomes = Vec::new();
         while let Some(result) = closed.join_next().await {
-            result.unwrap().unwrap();
+            let (method, window, lying, gone) = result.unwrap();
+            assert_eq!(lying, gone, "{method}, window {window}");
+            outcomes.push(lying);
         }
+        assert!(outcomes.iter().filter(|lying| **lying).count() >= 10, "{outcomes:?}");
         // And afterwards so may the address that had let everything lie.
         let again = channel(&node.address, peer(66, 1)).await.unwrap();
         model(&again, holder.space, None).await.unwrap();
@@ -137,16 +154,4 @@ fn who_does_not_read_is_closed_and_holds_nothing_up() {
         assert!(node.resident() < MEMORY, "{}", node.resident());
     });
     assert_eq!(node.stop(), Some(0));
-}
-
-/// Keeps every answer's beginning, and reads none.
-async fn futures(mut requests: Vec<super::strangers::Open>) -> Vec<h2::RecvStream> {
-    let mut heads = Vec::new();
-    for request in &mut requests {
-        // Those without a place are refused, and some connections end before.
-        if let Ok(Ok(head)) = tokio::time::timeout(Duration::from_secs(15), request.head()).await {
-            heads.push(head);
-        }
-    }
-    heads
 }

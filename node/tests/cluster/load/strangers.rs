@@ -171,9 +171,10 @@ impl Open {
         Ok(answer)
     }
 
-    /// Its beginning alone: whatever follows stays where it is.
-    pub async fn head(&mut self) -> Result<RecvStream, h2::Error> {
-        Ok((&mut self.answer).await?.into_body())
+    /// Its beginning alone: whatever follows stays where it is. `None` when nothing follows.
+    pub async fn head(&mut self) -> Result<Option<RecvStream>, h2::Error> {
+        let answer = (&mut self.answer).await?;
+        Ok((!answer.headers().contains_key("grpc-status")).then(|| answer.into_body()))
     }
 }
 
