@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use weightproof_circuits::error::ErrorCode;
-use weightproof_ledger::action::SignedSubmission;
+use weightproof_ledger::action::{SignedSubmission, Submission};
 use weightproof_ledger::{Id, Refusal};
 
 use crate::output::{hex, parse_hex32};
@@ -31,7 +31,9 @@ pub struct Upload {
     /// Its name.
     pub id: Id,
     /// What was signed.
-    pub signed: SignedSubmission,
+    pub submission: Submission,
+    /// By the key that announced it last: the account's key may be another than when it began.
+    signature: Mutex<[u8; 64]>,
     /// Whose.
     pub account: Id,
     path: PathBuf,
@@ -84,15 +86,25 @@ impl Uploads {
     /// `E401` without room.
     pub fn begin(&self, id: Id, account: Id, signed: SignedSubmission) -> Result<Arc<Upload>, Refusal> {
         let mut known = self.known();
+        let SignedSubmission { submission, signature } = signed;
         if let Some(upload) = known.get(&id) {
             upload.progress().used = Instant::now();
+            *upload.signature.lock().unwrap_or_else(PoisonError::into_inner) = signature;
             return Ok(Arc::clone(upload));
         }
-        let length = signed.submission.file_length;
-        if known.values().filter(|upload| upload.account == account).count() >= PER_ACCOUNT {
-            return Err(full(&format!("{PER_ACCOUNT} unfinished ones of this account")));
+        let length = submission.file_length;
+        let own = known.values().filter(|upload| upload.account == account);
+        if own.clone().count() >= PER_ACCOUNT {
+            // Whoever begins another has mostly given up an older one: its round is over. Not one that is being judged.
+            let idle = own.filter(|upload| upload.deciding.try_lock().is_ok()).min_by_key(|upload| upload.progress().used);
+            let Some(idle) = idle.map(|upload| upload.id) else {
+                return Err(full(&format!("{PER_ACCOUNT} of this account that are being judged")));
+            };
+            if let Some(idle) = known.remove(&idle) {
+                let _ = fs::remove_file(&idle.path);
+            }
         }
-        let announced: u64 = known.values().map(|upload| upload.signed.submission.file_length).sum();
+        let announced: u64 = known.values().map(|upload| upload.submission.file_length).sum();
         if known.len() >= TOTAL || announced.saturating_add(length) > TOTAL_BYTES {
             return Err(full("too many unfinished ones"));
         }
@@ -104,7 +116,9 @@ impl Uploads {
         }
         let received = if received > length { 0 } else { received };
         let progress = Mutex::new(Progress { received, generation: 0, used: Instant::now() });
-        let upload = Arc::new(Upload { id, signed, account, path, progress, deciding: tokio::sync::Mutex::new(()) });
+        let signature = Mutex::new(signature);
+        let deciding = tokio::sync::Mutex::new(());
+        let upload = Arc::new(Upload { id, submission, signature, account, path, progress, deciding });
         known.insert(id, Arc::clone(&upload));
         Ok(upload)
     }
@@ -167,6 +181,12 @@ impl Upload {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What was signed, and the signature.
+    pub fn signed(&self) -> SignedSubmission {
+        let signature = *self.signature.lock().unwrap_or_else(PoisonError::into_inner);
+        SignedSubmission { submission: self.submission.clone(), signature }
+    }
+
     /// Bytes that are there.
     pub fn received(&self) -> u64 {
         self.progress().received
@@ -174,7 +194,7 @@ impl Upload {
 
     /// Whether all bytes are there.
     pub fn is_complete(&self) -> bool {
-        self.received() == self.signed.submission.file_length
+        self.received() == self.submission.file_length
     }
 
     /// Takes over writing.
@@ -195,7 +215,7 @@ impl Upload {
     /// `E101` when it is another: its bytes are dropped and the upload begins anew.
     pub fn file(&self) -> Result<Vec<u8>, Refusal> {
         let bytes = fs::read(&self.path).map_err(|error| disk(&error))?;
-        let submission = &self.signed.submission;
+        let submission = &self.submission;
         if bytes.len() as u64 != submission.file_length || Sha256::digest(&bytes)[..] != submission.file_digest[..] {
             let mut progress = self.progress();
             progress.received = 0;
@@ -225,7 +245,7 @@ impl Writing {
             let text = format!("expected a part from byte {received} on, found one from byte {offset}; begin again to learn the offset");
             return Err(Refusal::new(ErrorCode::E501, text));
         }
-        let length = self.upload.signed.submission.file_length;
+        let length = self.upload.submission.file_length;
         let end = offset.saturating_add(part.len() as u64);
         if end > length {
             return Err(Refusal::new(ErrorCode::E403, format!("expected the announced {length} bytes, found more")));
@@ -248,7 +268,6 @@ impl Writing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use weightproof_ledger::action::Submission;
     use weightproof_ledger::canonical::Bytes;
 
     fn signed(file: &[u8]) -> SignedSubmission {
@@ -304,13 +323,31 @@ mod tests {
     }
 
     #[test]
-    fn an_account_has_few_uploads_at_a_time() {
+    fn an_account_has_few_uploads_and_a_new_one_takes_the_place_of_the_idlest() {
         let folder = tempfile::tempdir().unwrap();
         let uploads = Uploads::open(folder.path()).unwrap();
-        for number in 0..PER_ACCOUNT as u8 {
-            uploads.begin([number; 32], [9; 32], signed(b"x")).unwrap();
-        }
-        assert_eq!(uploads.begin([99; 32], [9; 32], signed(b"x")).unwrap_err().code, ErrorCode::E401);
-        uploads.begin([99; 32], [8; 32], signed(b"x")).unwrap();
+        let own: Vec<_> =
+            (0..PER_ACCOUNT as u8).map(|number| uploads.begin([number; 32], [9; 32], signed(b"x")).unwrap()).collect();
+        own[0].write().unwrap().part(0, b"x").unwrap();
+        uploads.begin([98; 32], [8; 32], signed(b"x")).unwrap();
+        // The first was used last. The second has been given up: it makes room, and its bytes are gone.
+        own[1].write().unwrap().part(0, b"x").unwrap();
+        own[0].write().unwrap();
+        uploads.begin([99; 32], [9; 32], signed(b"x")).unwrap();
+        assert!(uploads.find(&[1; 32]).is_none() && uploads.find(&[0; 32]).is_some() && uploads.find(&[98; 32]).is_some());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        // Those that are being judged stay.
+        let judged: Vec<_> = [[0; 32], [99; 32]].iter().map(|id| uploads.find(id).unwrap()).collect();
+        let _locks: Vec<_> = judged.iter().map(|upload| upload.deciding.try_lock().unwrap()).collect();
+        assert_eq!(uploads.begin([97; 32], [9; 32], signed(b"x")).unwrap_err().code, ErrorCode::E401);
+    }
+
+    #[test]
+    fn the_last_announcement_signs() {
+        let folder = tempfile::tempdir().unwrap();
+        let uploads = Uploads::open(folder.path()).unwrap();
+        let upload = uploads.begin([1; 32], [9; 32], signed(b"x")).unwrap();
+        uploads.begin([1; 32], [9; 32], SignedSubmission { signature: [7; 64], ..signed(b"x") }).unwrap();
+        assert_eq!(upload.signed().signature, [7; 64]);
     }
 }

@@ -20,7 +20,8 @@ use crate::observe::metrics;
 /// Verdicts without a log entry that are remembered.
 const KEPT: usize = 4096;
 
-/// Verdicts that are in no log: so that asking again costs nothing.
+/// Verdicts on files that are in no log: so that asking again costs nothing. What admission refuses is not among them: that
+/// costs little, and may be mended (another key, more stake, the next round).
 #[derive(Debug, Default)]
 pub struct Unlogged(Mutex<(BTreeMap<Id, v1::Verdict>, VecDeque<Id>)>);
 
@@ -116,18 +117,15 @@ impl Context {
     pub async fn decide(self: &Arc<Self>, upload: &Arc<Upload>) -> Result<v1::Verdict, Refusal> {
         // Two connections of one upload get one verdict.
         let _deciding = upload.deciding.lock().await;
-        let statement = upload.signed.submission.statement()?;
+        let statement = upload.submission.statement()?;
         if let Some(known) = self.unlogged.get(&upload.id) {
             return Ok(known);
         }
-        if self.uploads.find(&upload.id).is_none() {
-            // Decided while this connection waited.
-            let context = Arc::clone(self);
-            let about = statement.clone();
-            let logged = tokio::task::spawn_blocking(move || context.logged_verdict(&about, false)).await;
-            if let Ok(Ok(Some(verdict))) = logged {
-                return Ok(verdict);
-            }
+        // Decided while this connection waited.
+        if self.uploads.find(&upload.id).is_none()
+            && let Some(verdict) = self.logged(&statement, false).await?
+        {
+            return Ok(verdict);
         }
         let _place = Arc::clone(&self.queue).try_acquire_owned().map_err(|_| {
             Refusal::new(ErrorCode::E401, "expected room in the verifier's queue, found it full; upload again in a moment, the bytes are kept")
@@ -147,11 +145,11 @@ impl Context {
         let (judgement, file, milliseconds) = match result {
             Ok(judged) => judged,
             Err(Stop::About(refusal)) if is_final(refusal.code) => {
-                return Ok(self.refuse(upload, &statement, &refusal, 0.0));
+                return self.refuse(upload, &statement, &refusal, 0.0).await;
             }
             Err(Stop::About(refusal) | Stop::Way(refusal)) => return Err(refusal),
         };
-        let decided = self.handle.commands.contribution(upload.signed.clone(), judgement, file).await;
+        let decided = self.handle.commands.contribution(upload.signed(), judgement, file).await;
         let verdict = match decided {
             Ok(decided) => {
                 let verdict = verdict(&statement, decided.refusal.as_ref(), Some(&decided.receipt), milliseconds);
@@ -161,7 +159,7 @@ impl Context {
                 verdict
             }
             Err(refusal) if is_final(refusal.code) => {
-                return Ok(self.refuse(upload, &statement, &refusal, milliseconds));
+                return self.refuse(upload, &statement, &refusal, milliseconds).await;
             }
             Err(refusal) => return Err(refusal),
         };
@@ -171,14 +169,38 @@ impl Context {
         Ok(verdict)
     }
 
-    /// Refuses an upload without a log entry.
-    fn refuse(&self, upload: &Upload, statement: &Statement, refusal: &Refusal, milliseconds: f64) -> v1::Verdict {
-        let verdict = verdict(statement, Some(refusal), None, milliseconds);
+    /// [`Context::logged_verdict`], where it may block.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn logged(self: &Arc<Self>, statement: &Statement, replay: bool) -> Result<Option<v1::Verdict>, Refusal> {
+        let (context, about) = (Arc::clone(self), statement.clone());
+        let logged = tokio::task::spawn_blocking(move || context.logged_verdict(&about, replay)).await;
+        logged.map_err(|_| Refusal::new(ErrorCode::E401, "a read of the database ended unexpectedly; ask again"))?
+    }
+
+    /// Refuses an upload without a log entry, unless it was decided on another way meanwhile: then that is the answer.
+    async fn refuse(
+        self: &Arc<Self>,
+        upload: &Upload,
+        statement: &Statement,
+        refusal: &Refusal,
+        milliseconds: f64,
+    ) -> Result<v1::Verdict, Refusal> {
         metrics::submission(Some(refusal.code));
-        self.unlogged.keep(upload.id, verdict.clone());
+        if may_be_logged(refusal.code)
+            && let Some(verdict) = self.logged(statement, true).await?
+        {
+            self.uploads.finish(&upload.id);
+            return Ok(verdict);
+        }
+        let verdict = verdict(statement, Some(refusal), None, milliseconds);
+        if !may_be_mended(refusal.code) {
+            self.unlogged.keep(upload.id, verdict.clone());
+        }
         self.announce(&verdict);
         self.uploads.finish(&upload.id);
-        verdict
+        Ok(verdict)
     }
 
     fn announce(&self, verdict: &v1::Verdict) {
@@ -190,7 +212,7 @@ impl Context {
     fn judge_upload(&self, upload: &Upload) -> Result<(Judgement, Vec<u8>, f64), Stop> {
         // Cheap before dear: much may have happened since the upload was announced.
         let snapshot = self.snapshot();
-        let admitted = admit(&snapshot.state, &upload.signed)?;
+        let admitted = admit(&snapshot.state, &upload.signed())?;
         let file = upload.file().map_err(Stop::Way)?;
         let space = snapshot.state.spaces.get(&admitted.statement.space).ok_or_else(super::context::no_space)?;
         let program = Program::decode(&space.spec.program.0).map_err(|error| Refusal::new(error.code(), error.to_string()))?;
@@ -226,6 +248,17 @@ impl From<Refusal> for Stop {
 fn is_final(code: ErrorCode) -> bool {
     use ErrorCode::{E401, E402, E404, E505, E506};
     !matches!(code, E401 | E402 | E404 | E505 | E506)
+}
+
+/// Whether a refusal may be about a statement that was decided on before.
+pub fn may_be_logged(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::E202 | ErrorCode::E203 | ErrorCode::E502)
+}
+
+/// Whether the very same submission may be taken later: it is the state that stood against it, not the file.
+fn may_be_mended(code: ErrorCode) -> bool {
+    use ErrorCode::{E202, E203, E205, E501, E502, E503};
+    matches!(code, E202 | E203 | E205 | E501 | E502 | E503)
 }
 
 fn stopping() -> Refusal {

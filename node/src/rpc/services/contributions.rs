@@ -18,11 +18,14 @@ use crate::observe::metrics;
 use crate::rpc::context::{Context, bytes, id, no_space};
 use crate::rpc::status::typed;
 use crate::rpc::v1;
+use crate::rpc::verdicts::may_be_logged;
 use crate::store::crash_point;
 use crate::transport::units::show_duration;
 
 /// Longest encoded statement.
 const MAXIMUM_STATEMENT: usize = 1 << 10;
+/// Time for the part that names an upload.
+const FIRST_PART: Duration = Duration::from_secs(5);
 /// Verdicts that wait for a slow watcher.
 const VERDICTS: usize = 32;
 
@@ -71,7 +74,8 @@ impl v1::contributions_service_server::ContributionsService for Services {
         let pass = enter(&self.0.uploading, &request, PATIENCE, "upload").await?;
         let deadline = self.0.limits.request_deadline;
         let mut parts = request.into_inner();
-        let mut next = next_part(&mut parts, deadline).await?;
+        // Until an upload is named this may be anybody, and there are few places: whoever waits for one outlasts this.
+        let mut next = next_part(&mut parts, deadline.min(FIRST_PART)).await?;
         let first = next.as_ref().map(|part| part.upload.clone()).unwrap_or_default();
         let name = id("upload", &first).map_err(refused)?;
         let upload = self.0.uploads.find(&name).ok_or_else(|| {
@@ -92,7 +96,7 @@ impl v1::contributions_service_server::ContributionsService for Services {
         // What follows needs the file and no part of it in memory.
         drop((pass, parts));
         if !upload.is_complete() {
-            let (received, length) = (upload.received(), upload.signed.submission.file_length);
+            let (received, length) = (upload.received(), upload.submission.file_length);
             let text = format!("expected {length} bytes, found {received}; begin again and go on from there");
             return Err(refused(Refusal::new(ErrorCode::E501, text)));
         }
@@ -185,13 +189,11 @@ impl Services {
     /// The first verdict, when a refused announcement is that of a contribution that was decided on. The signature was checked
     /// before any of the refusals that lead here.
     async fn replayed(&self, signed: &SignedSubmission, refusal: &Refusal) -> Result<Option<v1::Verdict>, Status> {
-        if !matches!(refusal.code, ErrorCode::E202 | ErrorCode::E203 | ErrorCode::E502) {
+        if !may_be_logged(refusal.code) {
             return Ok(None);
         }
         let statement = signed.submission.statement().map_err(refused)?;
-        let context = Arc::clone(&self.0);
-        let logged = tokio::task::spawn_blocking(move || context.logged_verdict(&statement, true)).await;
-        logged.map_err(|_| busy("read"))?.map_err(refused)
+        self.0.logged(&statement, true).await.map_err(refused)
     }
 }
 
