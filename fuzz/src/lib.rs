@@ -123,7 +123,11 @@ pub fn run(name: &str, bytes: &[u8]) {
 
 fn by_code(code: ErrorCode) -> Verdict {
     use ErrorCode::{E101, E102, E103, E104, E105, E106};
-    if matches!(code, E101 | E102 | E103 | E104 | E105 | E106) { Verdict::Malformed } else { Verdict::Refused }
+    if matches!(code, E101 | E102 | E103 | E104 | E105 | E106) {
+        Verdict::Malformed
+    } else {
+        Verdict::Refused
+    }
 }
 
 /// What decodes must encode to the bytes that it came from.

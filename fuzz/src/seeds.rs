@@ -275,7 +275,7 @@ pub fn envelope() -> Vec<Vec<u8>> {
 
 /// For [`super::submission`].
 pub fn submission() -> Vec<Vec<u8>> {
-    vec![signed_submission(1, 1).encode(), signed_submission(1, 1).submission.encode()]
+    vec![signed_submission(1, 1).encode(), signed_submission(2, 2).encode()]
 }
 
 /// For [`super::receipt`].
@@ -408,7 +408,8 @@ pub fn request() -> Vec<Vec<u8>> {
     };
     let space = space().to_vec();
     vec![
-        v1::JoinRequest { authorization: authorization(), space: space.clone().into(), stake: 5 }.encode_to_vec(),
+        v1::JoinRequest { authorization: authorization(), space: space.clone().into(), stake: 5 }
+            .encode_to_vec(),
         v1::ReportEquivocationRequest {
             authorization: authorization(),
             first: evidence(1),

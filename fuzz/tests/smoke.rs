@@ -42,13 +42,25 @@ static ALLOCATOR: Counting = Counting;
 /// What refusing malformed bytes may take beyond what the bytes themselves are worth.
 const ROOM: usize = 64 << 10;
 
-/// What a byte of the input may be worth in memory, where it is more than the bytes twice over.
+/// What a byte of the input may be worth in memory.
 fn worth(target: &Target) -> usize {
     match target.name {
-        // For room that is made as it is read: an integer of one byte becomes one of eight, in a list that grew.
-        "contribution" | "verify" | "parameters" => 20,
+        // A point of 32 bytes becomes one of 72, and the first bad one may be the last of many.
+        "proof" | "compact_proof" | "verify" => 4,
+        // Ten kinds of message are tried.
+        "request" => 20,
+        // A text becomes a tree and a list of all that is wrong with it; texts are one's own.
+        _ if target.text => 16,
         _ => 2,
     }
+}
+
+/// The seeds, after the target has prepared what it keeps for all inputs.
+fn seeds(target: &Target) -> Vec<Vec<u8>> {
+    let seeds = (target.seeds)();
+    assert!(!seeds.is_empty(), "{} has no seed", target.name);
+    play(target, &seeds[0]);
+    seeds
 }
 
 /// What became of bytes, and what it took.
@@ -90,8 +102,13 @@ impl Draw {
     fn of<'a, T: ?Sized>(&mut self, all: &[&'a T]) -> &'a T {
         all[self.below(all.len())]
     }
+    /// A place, as often as not near the beginning: that is where lengths and kinds are.
+    fn place(&mut self, length: usize) -> usize {
+        let near = self.below(2) == 0;
+        self.below(if near { length.min(256) } else { length })
+    }
     fn range(&mut self, length: usize) -> std::ops::Range<usize> {
-        let start = self.below(length + 1);
+        let start = self.place(length + 1);
         start..start + self.below((length - start).min(64) + 1)
     }
 }
@@ -111,43 +128,69 @@ const NUMBERS: &[u64] =
     &[0, 1, 0x7f, 0x80, 0xff, 0xffff, 1 << 31, 1 << 32, 1 << 40, 1 << 63, u64::MAX, u64::MAX - 1];
 
 const WORDS: &[&str] = &[
-    "\n", "\n\n", "\"", "'''", "\\", "\0", "\u{2028}", "é", "\u{feff}", "[", "]", "{", "}", "=", ",", "+", " ", "— ",
-    "[policy]\n", "-1", "1e999", "nan", "9223372036854775807", "18446744073709551616", "true", "null", "\\u0000", "#",
+    "\n",
+    "\n\n",
+    "\"",
+    "'''",
+    "\\",
+    "\0",
+    "\u{2028}",
+    "é",
+    "\u{feff}",
+    "[",
+    "]",
+    "{",
+    "}",
+    "=",
+    ",",
+    "+",
+    " ",
+    "— ",
+    "[policy]\n",
+    "-1",
+    "1e999",
+    "nan",
+    "9223372036854775807",
+    "18446744073709551616",
+    "true",
+    "null",
+    "\\u0000",
+    "#",
 ];
 
 /// One change of bytes.
 fn mutate(bytes: &mut Vec<u8>, draw: &mut Draw, seeds: &[Vec<u8>], text: bool) {
     let length = bytes.len();
     match draw.below(if text { 10 } else { 8 }) {
-        0 if length > 0 => bytes[draw.below(length)] ^= 1 << draw.below(8),
-        1 if length > 0 => bytes[draw.below(length)] = NUMBERS[draw.below(5)] as u8,
-        2 => bytes.truncate(draw.below(length + 1)),
+        0 if length > 0 => bytes[draw.place(length)] ^= 1 << draw.below(8),
+        1 if length > 0 => bytes[draw.place(length)] = NUMBERS[draw.below(5)] as u8,
+        2 => bytes.truncate(draw.place(length + 1)),
         3 => {
             let range = draw.range(length);
             bytes.drain(range);
         }
         4 => {
-            let (range, at) = (draw.range(length), draw.below(length + 1));
+            let (range, at) = (draw.range(length), draw.place(length + 1));
             let copied = bytes[range].to_vec();
             bytes.splice(at..at, copied);
         }
         5 => {
             let other = &seeds[draw.below(seeds.len())];
-            let (keep, from) = (draw.below(length + 1), draw.below(other.len() + 1));
+            let (keep, from) = (draw.place(length + 1), draw.below(other.len() + 1));
             bytes.truncate(keep);
             bytes.extend_from_slice(&other[from..]);
         }
         6 => {
-            let at = draw.below(length + 1);
+            let at = draw.place(length + 1);
             let end = (at + draw.below(3)).min(length);
             bytes.splice(at..end, draw.of(LENGTHS).iter().copied());
         }
         7 if length > 8 => {
-            let at = draw.below(length - 8);
+            let at = draw.place(length - 8);
             bytes[at..at + 8].copy_from_slice(&NUMBERS[draw.below(NUMBERS.len())].to_le_bytes());
         }
         8 | 9 => {
-            let at = draw.below(length + 1);
+            let at = draw.place(length + 1);
             bytes.splice(at..at, draw.of(WORDS).bytes());
         }
         _ => bytes.push(draw.next() as u8),
@@ -155,7 +198,8 @@ fn mutate(bytes: &mut Vec<u8>, draw: &mut Draw, seeds: &[Vec<u8>], text: bool) {
 }
 
 fn numbered(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+    name.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 fn from_environment(name: &str) -> Option<u64> {
@@ -165,9 +209,7 @@ fn from_environment(name: &str) -> Option<u64> {
 #[test]
 fn valid_bytes_are_taken() {
     for target in TARGETS {
-        let seeds = (target.seeds)();
-        assert!(!seeds.is_empty(), "{} has no seed", target.name);
-        for (index, seed) in seeds.iter().enumerate() {
+        for (index, seed) in seeds(target).iter().enumerate() {
             let (verdict, _) = play(target, seed);
             assert_eq!(verdict, Verdict::Accepted, "{} {index}", target.name);
         }
@@ -179,11 +221,12 @@ fn changed_bytes_are_refused_cheaply_or_mean_something_else() {
     let time = from_environment("WEIGHTPROOF_FUZZ_SECONDS").map(Duration::from_secs);
     let seed = from_environment("WEIGHTPROOF_FUZZ_SEED").unwrap_or_default();
     for target in TARGETS {
-        let seeds = (target.seeds)();
+        let seeds = seeds(target);
         let mut draw = Draw(numbered(target.name) ^ seed);
         let started = Instant::now();
         // So many rounds, or what half a second has room for: a busy machine plays fewer, always the same first ones.
-        let (limit, rounds) = (time.unwrap_or(Duration::from_millis(500)), if time.is_some() { u64::MAX } else { 20_000 });
+        let (limit, rounds) =
+            (time.unwrap_or(Duration::from_millis(500)), if time.is_some() { u64::MAX } else { 20_000 });
         let (mut counts, mut most, mut round) = ([0u64; 3], 0, 0);
         while round < rounds && started.elapsed() < limit {
             round += 1;
@@ -209,7 +252,7 @@ fn changed_bytes_are_refused_cheaply_or_mean_something_else() {
 #[test]
 fn every_cut_and_every_addition_is_refused_or_means_something_else() {
     for target in TARGETS {
-        for seed in (target.seeds)() {
+        for seed in seeds(target) {
             // All of the short ones, and a thousand places of the long ones.
             let step = 1 + seed.len() / 200;
             for end in (0..seed.len()).step_by(step) {
@@ -218,8 +261,8 @@ fn every_cut_and_every_addition_is_refused_or_means_something_else() {
             for byte in [0, 1, b'\n', 0x80, 0xff] {
                 let longer: Vec<u8> = seed.iter().copied().chain([byte]).collect();
                 let (verdict, _) = hostile(target, &longer);
-                // Text may end in more white space, and a log proof or a request is framed from outside.
-                let framed = target.text || matches!(target.name, "request" | "log_proof" | "model_file");
+                // Text may end in more white space; a contribution ends in its proof, which is decoded by itself.
+                let framed = target.text || matches!(target.name, "contribution" | "request");
                 assert!(framed || verdict != Verdict::Accepted, "{}: {byte} was added", target.name);
             }
         }
@@ -230,19 +273,22 @@ fn every_cut_and_every_addition_is_refused_or_means_something_else() {
 fn bombs_do_not_go_off() {
     let deep = |open: &str, count: usize| open.repeat(count).into_bytes();
     let mut bombs = vec![Vec::new(), vec![0; 300], vec![0xff; 300], vec![0x80; 100_000], vec![0; 100_000]];
-    for open in ["[", "{", "{\"a\":", "a=[", "a={b=", "[[a]]\n", "[a.", "a.", "\"", "'''", "(", "\n", "a,", ",\n", "\\u"] {
+    for open in [
+        "[", "{", "{\"a\":", "a=[", "a={b=", "[[a]]\n", "[a.", "a.", "\"", "'''", "(", "\n", "a,", ",\n",
+        "\\u",
+    ] {
         bombs.push(deep(open, 100_000));
     }
     // Nested protobuf groups and messages (RUSTSEC-2024-0437).
     bombs.extend([vec![0x0b; 100_000], vec![0x0a; 100_000], b"\x0a\xff\xff\x03".repeat(30_000)]);
     for target in TARGETS {
-        let text = target.text || target.name == "model_file";
+        let seeds = seeds(target);
         for bomb in &bombs {
             let started = Instant::now();
             let (verdict, allocated) = play(target, bomb);
             assert!(started.elapsed() < Duration::from_secs(5), "{}: {:?}", target.name, started.elapsed());
             // A text's problems are listed, a line each.
-            let most = if text { ROOM + 1024 * bomb.len() } else { ROOM + worth(target) * bomb.len() };
+            let most = if target.text { ROOM + 1024 * bomb.len() } else { ROOM + worth(target) * bomb.len() };
             assert!(
                 verdict != Verdict::Malformed || allocated <= most,
                 "{}: {allocated} bytes allocated for {:?}…",
@@ -251,7 +297,7 @@ fn bombs_do_not_go_off() {
             );
         }
         // A length that nothing can have, wherever one may stand.
-        for seed in (target.seeds)().iter().take(3) {
+        for seed in seeds.iter().take(3) {
             for at in (0..seed.len()).step_by(1 + seed.len() / 300) {
                 for length in LENGTHS {
                     let mut bytes = seed[..at].to_vec();
@@ -276,6 +322,24 @@ fn the_counter_counts_and_the_mutator_repeats_itself() {
         bytes
     };
     assert_eq!(run(), run());
+}
+
+#[test]
+fn each_fault_of_a_decoder_is_seen() {
+    fn panics(bytes: &[u8]) -> Verdict {
+        assert_ne!(bytes.first(), Some(&9));
+        Verdict::Malformed
+    }
+    fn believes_a_length(bytes: &[u8]) -> Verdict {
+        let length = usize::from(bytes.first().copied().unwrap_or_default()) << 16;
+        drop(std::hint::black_box(Vec::<u8>::with_capacity(length)));
+        Verdict::Malformed
+    }
+    let target = |run| Target { name: "planted", run, seeds: || vec![vec![0; 8]], text: false };
+    for run in [panics as fn(&[u8]) -> Verdict, believes_a_length] {
+        hostile(&target(run), &[0; 8]);
+        assert!(catch_unwind(AssertUnwindSafe(|| hostile(&target(run), &[9; 8]))).is_err());
+    }
 }
 
 #[test]

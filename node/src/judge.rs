@@ -51,6 +51,8 @@ impl Judge {
         let (rows, messages) = generator_counts(&Layout::new(program).masked(), program);
         let present = self.generators();
         if present.rows().len() < rows || present.messages().len() < messages {
+            // For every program so far: one that needs more rows may need fewer messages than another.
+            let (rows, messages) = (rows.max(present.rows().len()), messages.max(present.messages().len()));
             let found = engine::shared_generators(rows, messages, &bars);
             *self.generators.write().unwrap_or_else(std::sync::PoisonError::into_inner) = found;
         }

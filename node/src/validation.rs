@@ -24,6 +24,25 @@ pub fn path(data_folder: &Path, name: &str) -> PathBuf {
     data_folder.join("validation").join(format!("{name}.csv"))
 }
 
+/// Names of the validation sets in a data folder, below it.
+///
+/// # Errors
+/// [`Failure::File`].
+pub fn files(data_folder: &Path) -> Result<Vec<String>, Failure> {
+    let folder = data_folder.join("validation");
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Failure::read(&folder)(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(Failure::read(&folder))?.file_name();
+        names.extend(name.to_str().filter(|name| name.ends_with(".csv")).map(|name| format!("validation/{name}")));
+    }
+    Ok(names)
+}
+
 /// A CSV under a fresh line of salt, and the digest that the space names.
 ///
 /// # Errors

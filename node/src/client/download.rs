@@ -1,5 +1,5 @@
 //! Models and their versions: what is downloaded is checked against digests, and digests against the log.
-use super::Node;
+use super::{Node, printable};
 use super::space::Space;
 use crate::cache::Cache;
 use crate::failure::Failure;
@@ -13,9 +13,6 @@ use weightproof_ledger::log::{leaf_hash, verify_inclusion};
 use weightproof_ledger::{Id, Refusal};
 use weightproof_prover::model_file::ModelFile;
 use weightproof_prover::progress::Progress;
-
-/// Most bytes of a model: its weights are 8 bytes each, and programs are far smaller.
-const MAXIMUM_MODEL: usize = 4 << 30;
 
 impl Node<'_> {
     /// A version of a space's model, with the digest that it must have; the last one of each space is kept on this machine.
@@ -33,7 +30,7 @@ impl Node<'_> {
         let request = v1::DownloadModelRequest { space: space.id.to_vec().into(), version: Some(version) };
         let stream = self.download_model(request)?;
         let mut bytes = Vec::new();
-        self.receive(stream, MAXIMUM_MODEL, |message| {
+        self.receive(stream, longest_model(space), |message| {
             bytes.extend_from_slice(&message.part);
             Ok(message.part.len())
         })?;
@@ -110,7 +107,6 @@ impl Node<'_> {
     /// # Errors
     /// [`Failure::Fork`] with `E506` when it did not; and those of a call.
     pub fn check_published(&mut self, space: &Id, version: &v1::ModelVersion) -> Result<(), Failure> {
-        let checkpoint = self.look_at_log()?;
         let index = version.entry;
         let corrupt = |found: String| {
             let text = format!(
@@ -119,16 +115,7 @@ impl Node<'_> {
             );
             Failure::Fork(Refusal::new(ErrorCode::E506, text))
         };
-        let request = v1::StreamEntriesRequest { start: index, end: index.saturating_add(1) };
-        let mut stream = self.stream_entries(request)?;
-        let bytes = self.next(&mut stream)?.ok_or_else(|| corrupt("no such entry".to_owned()))?.entry;
-        let request = v1::GetInclusionProofRequest { index, size: checkpoint.size() };
-        let proof = self.get_inclusion_proof(request)?;
-        let hashes: Result<Vec<Id>, Failure> =
-            proof.hashes.iter().map(|hash| super::id("a hash of the log", hash)).collect();
-        verify_inclusion(&leaf_hash(&bytes), index, checkpoint.size(), &hashes?, checkpoint.root())
-            .map_err(|error| corrupt(error.to_string()))?;
-        let entry = Entry::decode(&bytes, "entry").map_err(|error| corrupt(error.to_string()))?;
+        let entry = self.entry(index)?.map_err(corrupt)?;
         let digest = super::id("model digest", &version.digest)?;
         match published(&entry, space) {
             Some(found) if found == (version.version, digest) => Ok(()),
@@ -136,6 +123,73 @@ impl Node<'_> {
             None => Err(corrupt("an entry about something else".to_owned())),
         }
     }
+
+    /// Checks that the log, as this client has seen it signed, opened a round with this beacon and model: what a member
+    /// trains on, and by which batches, must be what everybody is shown.
+    ///
+    /// # Errors
+    /// [`Failure::Fork`] with `E506` when it did not; and those of a call.
+    pub fn check_opened(&mut self, space: &Id, round: &v1::Round) -> Result<(), Failure> {
+        let corrupt = |found: String| {
+            let text = format!(
+                "expected entry {} of the log to open round {} with the beacon and the model that the node names, found {found}; nothing was trained and nothing sent: ask the operator",
+                round.entry, round.number
+            );
+            Failure::Fork(Refusal::new(ErrorCode::E506, text))
+        };
+        let entry = self.entry(round.entry)?.map_err(corrupt)?;
+        opens(&entry, space, round).map_err(|found| corrupt(found.to_owned()))
+    }
+
+    /// An entry of the log that the newest checkpoint signs; inside, what is wrong with it.
+    fn entry(&mut self, index: u64) -> Result<Result<Entry, String>, Failure> {
+        let checkpoint = self.look_at_log()?;
+        let request = v1::StreamEntriesRequest { start: index, end: index.saturating_add(1) };
+        let mut stream = self.stream_entries(request)?;
+        let Some(bytes) = self.next(&mut stream)?.map(|message| message.entry) else {
+            return Ok(Err("no such entry".to_owned()));
+        };
+        let request = v1::GetInclusionProofRequest { index, size: checkpoint.size() };
+        let proof = self.get_inclusion_proof(request)?;
+        let hashes: Result<Vec<Id>, Failure> =
+            proof.hashes.iter().map(|hash| super::id("a hash of the log", hash)).collect();
+        let included =
+            verify_inclusion(&leaf_hash(&bytes), index, checkpoint.size(), &hashes?, checkpoint.root());
+        Ok(match included {
+            Ok(()) => Entry::decode(&bytes, "entry").map_err(|error| printable(&error.to_string())),
+            Err(error) => Err(printable(&error.to_string())),
+        })
+    }
+}
+
+/// Whether an entry opens a round of a space as the node describes it; else what is another.
+fn opens(entry: &Entry, wanted: &Id, described: &v1::Round) -> Result<(), &'static str> {
+    let opened = entry.effects.iter().find_map(|effect| match effect {
+        Effect::RoundOpened { space, round, beacon, version, digest, closes } if space == wanted => {
+            Some((*round, beacon, *version, digest, *closes))
+        }
+        _ => None,
+    });
+    let Some((round, beacon, version, digest, closes)) = opened else {
+        return Err("an entry about something else");
+    };
+    let checks = [
+        (round == described.number, "another round"),
+        (beacon[..] == described.beacon[..], "another beacon"),
+        (version == described.model_version && digest[..] == described.model_digest[..], "another model"),
+        (closes == described.closes, "another end"),
+    ];
+    checks.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, what)| Err(what))
+}
+
+/// Most bytes of the file of a space's model: 8 for each integer, and a header with program and columns.
+fn longest_model(space: &Space) -> usize {
+    let layer = |widths: &[usize]| widths[0].saturating_add(1).saturating_mul(widths[1]);
+    let integers = space.program.layers().windows(2).map(layer).fold(0, usize::saturating_add);
+    // Texts grow in a header of JSON, and so do numbers that are written out; a tensor's name and shape are short.
+    let texts = space.spec.schema.0.len() + space.program.to_toml().len();
+    let header = 8 * texts + (1 << 10) * space.program.layers().len();
+    integers.saturating_mul(8).saturating_add(header).saturating_add(1 << 12)
 }
 
 /// Version and digest of the model that an entry published in a space.
@@ -155,9 +209,10 @@ fn published(entry: &Entry, wanted: &Id) -> Option<(u64, Id)> {
 fn check_model(bytes: &[u8], space: &Space, version: u64, digest: &Id) -> Result<ModelFile, Failure> {
     let untrusted = |found: String| {
         Failure::Untrusted(format!(
-            "expected version {version} of {}'s model with digest {}, found {found}; try again, and ask the operator if it stays so",
+            "expected version {version} of {}'s model with digest {}, found {}; try again, and ask the operator if it stays so",
             space.spec.name,
-            short(digest)
+            short(digest),
+            printable(&found)
         ))
     };
     let model = ModelFile::from_bytes(bytes).map_err(|error| untrusted(error.to_string()))?;
@@ -195,6 +250,7 @@ mod tests {
         let model = ModelFile { parameters, program, model_version: 4, schema };
         let (bytes, digest) = (model.to_bytes().unwrap(), model.digest().unwrap());
         assert_eq!(check_model(&bytes, &space, 4, &digest).unwrap(), model);
+        assert!(bytes.len() <= longest_model(&space) && longest_model(&space) < bytes.len() + (1 << 14));
         let refused = |result: Result<ModelFile, Failure>| matches!(result, Err(Failure::Untrusted(_)));
         assert!(refused(check_model(&bytes, &space, 5, &digest)));
         assert!(refused(check_model(&bytes, &space, 4, &[0; 32])));
@@ -202,6 +258,46 @@ mod tests {
         let mut other = space.clone();
         other.schema.label.name.push('x');
         assert!(refused(check_model(&bytes, &other, 4, &digest)));
+    }
+
+    #[test]
+    fn a_round_is_what_the_log_opened() {
+        let effect = Effect::RoundOpened {
+            space: [1; 32],
+            round: 3,
+            beacon: [4; 32],
+            version: 5,
+            digest: [6; 32],
+            closes: 7,
+        };
+        let event = Event::OpenRound { space: [1; 32], randomness: [0; 32] };
+        let entry = Entry { index: 9, time: 0, event, effects: vec![Effect::Burned { amount: 1 }, effect] };
+        let round = v1::Round {
+            space: vec![1; 32].into(),
+            number: 3,
+            open: true,
+            model_version: 5,
+            model_digest: vec![6; 32].into(),
+            beacon: vec![4; 32].into(),
+            closes: 7,
+            entry: 9,
+            ..Default::default()
+        };
+        assert_eq!(opens(&entry, &[1; 32], &round), Ok(()));
+        assert!(opens(&entry, &[2; 32], &round).is_err());
+        type Change = fn(&mut v1::Round);
+        let changes: [Change; 5] = [
+            |round| round.number += 1,
+            |round| round.beacon = vec![0; 32].into(),
+            |round| round.model_version += 1,
+            |round| round.model_digest = vec![0; 32].into(),
+            |round| round.closes += 1,
+        ];
+        for change in changes {
+            let mut other = round.clone();
+            change(&mut other);
+            assert!(opens(&entry, &[1; 32], &other).is_err(), "{other:?}");
+        }
     }
 
     #[test]

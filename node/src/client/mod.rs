@@ -39,8 +39,8 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status, Streaming};
-use weightproof_ledger::Id;
 use weightproof_ledger::action::Action;
+use weightproof_ledger::{Id, Refusal};
 use weightproof_prover::progress::Progress;
 
 /// How often a wait looks for the user's interrupt.
@@ -80,7 +80,7 @@ impl<'a> Node<'a> {
         let channel = connect(&runtime, &profile, &limits, bars)?;
         let described = v1::DescribeNodeResponse::default();
         let mut node = Node { runtime, channel, limits, bars, profiles, profile, described };
-        node.described = node.describe_node(v1::DescribeNodeRequest {})?;
+        node.described = node.describe()?;
         Ok(node)
     }
 
@@ -90,8 +90,14 @@ impl<'a> Node<'a> {
     /// As for [`Node::open`].
     pub fn reopen(&mut self) -> Result<(), Failure> {
         self.channel = connect(&self.runtime, &self.profile, &self.limits, self.bars)?;
-        self.described = self.describe_node(v1::DescribeNodeRequest {})?;
+        self.described = self.describe()?;
         self.recognise()
+    }
+
+    fn describe(&self) -> Result<v1::DescribeNodeResponse, Failure> {
+        let found = self.describe_node(v1::DescribeNodeRequest {})?;
+        // The origin is shown only once a checkpoint has it, where no such character may stand.
+        Ok(v1::DescribeNodeResponse { software: printable(&found.software), ..found })
     }
 
     fn recognise(&mut self) -> Result<(), Failure> {
@@ -391,10 +397,25 @@ fn unconnected(error: &PinError) -> Failure {
     }
 }
 
+/// A node's text, which may be anything, as it may be shown: without line ends, control sequences of terminals and marks
+/// that turn the direction of writing.
+pub fn printable(text: &str) -> String {
+    let turns = |character: char| matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() || turns(character) {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
 /// What a status means to a command.
 fn failure(address: &str, status: &Status) -> Failure {
     if let Some(refusal) = from_status(status) {
-        return Failure::Refused(refusal);
+        return Failure::Refused(Refusal::new(refusal.code, printable(&refusal.message)));
     }
     if let Some(changed) = pin::changed(status) {
         return Failure::Untrusted(format!("at {address}: {changed}"));
@@ -432,7 +453,17 @@ mod tests {
     use super::*;
     use crate::exit::Exit;
     use weightproof_circuits::error::ErrorCode;
-    use weightproof_ledger::Refusal;
+
+    #[test]
+    fn texts_of_a_node_cannot_steer_a_terminal() {
+        let text = "expected `this`, found \u{1b}[2J\naccepted\r\u{9b}x\u{202e}y";
+        let refusal = Refusal::new(ErrorCode::E203, text);
+        let shown = failure("a:1", &crate::rpc::status::to_status(&refusal)).to_string();
+        assert!(!shown.contains(char::is_control) && !shown.contains('\u{202e}'), "{shown:?}");
+        assert!(shown.starts_with("expected `this`, found \\u{1b}[2J\\naccepted"), "{shown}");
+        let verdict = v1::Verdict { code: "E777\u{7}".to_owned(), message: text.to_owned(), ..Default::default() };
+        assert!(!receipt::refusal(&verdict).message.contains(char::is_control));
+    }
 
     #[test]
     fn every_refusal_keeps_its_code_and_exit() {

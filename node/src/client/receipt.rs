@@ -1,4 +1,5 @@
 //! Verdicts with the node's signed word on them.
+use super::printable;
 use crate::failure::Failure;
 use crate::output::hex;
 use crate::rpc::v1;
@@ -99,11 +100,11 @@ pub fn refusal(verdict: &v1::Verdict) -> Refusal {
 
 fn refusal_of(code: &str, message: &str) -> Refusal {
     let known = ErrorCode::ALL.iter().copied().find(|known| known.as_str() == code);
-    let message = message.strip_prefix(code).unwrap_or(message).trim_start_matches([':', ' ']);
+    let message = printable(message.strip_prefix(code).unwrap_or(message).trim_start_matches([':', ' ']));
     match known {
         Some(code) => Refusal::new(code, message),
         // A newer node may have codes that this version does not know.
-        None => Refusal::new(ErrorCode::E201, format!("{code} {message}")),
+        None => Refusal::new(ErrorCode::E201, format!("{} {message}", printable(code))),
     }
 }
 
@@ -141,7 +142,7 @@ impl Settled {
             round,
             accepted: verdict.accepted,
             code: if verdict.accepted { String::new() } else { verdict.code.clone() },
-            message: verdict.message.clone(),
+            message: printable(&verdict.message),
             reward: receipt.reward,
             verify_ms: verdict.verify_ms,
             receipt: Some(KeptReceipt {

@@ -1,5 +1,5 @@
 //! A space as the node describes it, bound to the identity that it was joined by.
-use super::Node;
+use super::{Node, printable};
 use crate::failure::Failure;
 use crate::output::{hex, short};
 use crate::rpc::v1;
@@ -8,7 +8,7 @@ use weightproof_ledger::Id;
 use weightproof_ledger::canonical::Bytes;
 use weightproof_ledger::event::SpaceSpec;
 use weightproof_ledger::policy::Policy;
-use weightproof_ledger::step::space_id;
+use weightproof_ledger::step::{MAXIMUM_NAME, space_id};
 use weightproof_prover::data::Schema;
 
 /// A learning task: its identity is the digest of everything in `spec`, so a node cannot change it unseen.
@@ -36,15 +36,26 @@ impl Space {
     pub fn check(network: &Id, described: v1::DescribeSpaceResponse) -> Result<Space, Failure> {
         let untrusted = |what: &str, found: String| {
             Failure::Untrusted(format!(
-                "expected {what} of the space, found {found}; check both versions, and do not send anything until the operator explains it"
+                "expected {what} of the space, found {}; check both versions, and do not send anything until the operator explains it",
+                printable(&found)
             ))
         };
         let summary = described.summary.unwrap_or_default();
+        // It becomes part of file names and is shown.
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if !(1..=MAXIMUM_NAME).contains(&summary.name.len()) || !summary.name.bytes().all(plain) {
+            return Err(untrusted("a name", format!("`{}`", summary.name.escape_debug())));
+        }
         let id = super::id("space", &summary.space)?;
         let program = Program::parse(&described.program_toml)
             .map_err(|error| untrusted("a program", error.to_string()))?;
         let schema: Schema = serde_json::from_str(&described.schema_json)
             .map_err(|error| untrusted("columns as JSON", error.to_string()))?;
+        let columns = serde_json::from_str(&described.schema_json)
+            .map_err(|error: serde_json::Error| untrusted("columns as JSON", error.to_string()))?;
+        if let Some(text) = unprintable(&columns) {
+            return Err(untrusted("names of columns that can be shown", format!("`{text}`")));
+        }
         let policy = described.policy.unwrap_or_default();
         let spec = SpaceSpec {
             name: summary.name.clone(),
@@ -76,6 +87,20 @@ impl Space {
     /// `sepsis  4f2a9c01…`.
     pub fn describe(&self) -> String {
         format!("{}  {}", self.spec.name, short(&self.id))
+    }
+}
+
+/// A text in a value that a terminal would not show as it is.
+fn unprintable(value: &serde_json::Value) -> Option<&str> {
+    use serde_json::Value;
+    let bad = |text: &str| printable(text) != *text;
+    match value {
+        Value::String(text) => bad(text).then_some(text.as_str()),
+        Value::Array(values) => values.iter().find_map(unprintable),
+        Value::Object(members) => members
+            .iter()
+            .find_map(|(name, value)| if bad(name) { Some(name.as_str()) } else { unprintable(value) }),
+        _ => None,
     }
 }
 
@@ -211,6 +236,21 @@ pub(crate) mod tests {
             change(&mut other);
             assert!(matches!(Space::check(&network, other), Err(Failure::Untrusted(_))), "{what}");
         }
-        assert!(Space::check(&[9; 32], described).is_err());
+        assert!(Space::check(&[9; 32], described.clone()).is_err());
+        // A node may give columns and a space any name, and an identity that fits.
+        let schema = described.schema_json.replacen("\"name\":\"", "\"name\":\"\\u001b[2J", 1);
+        assert_ne!(schema, described.schema_json);
+        let spec_of = SpaceSpec { schema: Bytes(schema.clone().into_bytes()), ..spec.clone() };
+        let mut other = v1::DescribeSpaceResponse { schema_json: schema, ..described.clone() };
+        other.summary.as_mut().unwrap().space = space_id(&network, &spec_of).to_vec().into();
+        let refused = Space::check(&network, other).unwrap_err().to_string();
+        assert!(refused.contains("names of columns") && !refused.contains(char::is_control), "{refused:?}");
+        for name in ["../../evil", "a/b", "", "\x1b[2J", "a\nb", "Name"] {
+            let spec = SpaceSpec { name: name.to_owned(), ..spec.clone() };
+            let mut other = described.clone();
+            let summary = other.summary.as_mut().unwrap();
+            (summary.name, summary.space) = (name.to_owned(), space_id(&network, &spec).to_vec().into());
+            assert!(matches!(Space::check(&network, other), Err(Failure::Untrusted(_))), "{name:?}");
+        }
     }
 }

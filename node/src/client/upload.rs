@@ -61,7 +61,8 @@ impl Parcel {
     }
 }
 
-/// The parts from `offset` on; the first names the upload.
+/// The parts from `offset` on. The first names the upload and is short: the node gives it little time, since until then the
+/// sender may be anybody.
 fn parts(
     bytes: &Bytes,
     upload: Bytes,
@@ -77,7 +78,8 @@ fn parts(
         if offset == bytes.len() && upload.is_none() {
             return None;
         }
-        let end = offset.saturating_add(size.max(1)).min(bytes.len());
+        let size = if upload.is_some() { 0 } else { size.max(1) };
+        let end = offset.saturating_add(size).min(bytes.len());
         let part = bytes.slice(offset..end);
         let request = v1::UploadContributionRequest {
             upload: upload.take().unwrap_or_default(),
@@ -163,12 +165,12 @@ mod tests {
 
     #[test]
     fn parts_cover_what_the_node_lacks_and_the_first_names_the_upload() {
-        assert_eq!(all(10, 0, 4), [(4, 0, 4), (0, 4, 4), (0, 8, 2)]);
-        assert_eq!(all(10, 6, 4), [(4, 6, 4)]);
-        assert_eq!(all(10, 9, 4), [(4, 9, 1)]);
+        assert_eq!(all(10, 0, 4), [(4, 0, 0), (0, 0, 4), (0, 4, 4), (0, 8, 2)]);
+        assert_eq!(all(10, 6, 4), [(4, 6, 0), (0, 6, 4)]);
+        assert_eq!(all(10, 9, 4), [(4, 9, 0), (0, 9, 1)]);
         assert_eq!(all(10, 10, 4), [(4, 10, 0)]);
         assert_eq!(all(10, u64::MAX, 4), [(4, 10, 0)]);
-        assert_eq!(all(2, 0, 0), [(4, 0, 1), (0, 1, 1)]);
+        assert_eq!(all(2, 0, 0), [(4, 0, 0), (0, 0, 1), (0, 1, 1)]);
     }
 
     #[test]

@@ -285,7 +285,8 @@ impl<'a> Work<'a> {
     /// [`Failure::Refused`] for a refusal that is not about this round; everything that training and proving may end with;
     /// and those of a call.
     pub fn contribute(&mut self, round: &v1::Round) -> Result<Settled, Failure> {
-        persist(&mut self.node, &self.output, |node| node.look_at_log())?;
+        let space = self.space.id;
+        persist(&mut self.node, &self.output, |node| node.check_opened(&space, round))?;
         let plan = Plan {
             space: self.space.id,
             round: round.number,

@@ -9,8 +9,10 @@ use weightproof_circuits::program::Program;
 use weightproof_ledger::event::SpaceSpec;
 use weightproof_ledger::{Id, Refusal};
 use weightproof_prover::atomic_file::{Access, write_atomic};
+use weightproof_prover::progress::Progress;
 use zeroize::Zeroizing;
 
+use crate::bars::Bars;
 use crate::cli::{Backup, Config, ConfigCommand, Node, NodeSource, Revert};
 use crate::config::{NodeConfig, Sources};
 use crate::core::{self, Core, Stopped, start};
@@ -34,6 +36,8 @@ const KEY_NAME: &str = "node.key";
 const TICK: Duration = Duration::from_millis(500);
 /// How often what nobody goes on with is swept away.
 const SWEEP: Duration = Duration::from_secs(60);
+/// How often a request to end that came early is looked for.
+const GLANCE: Duration = Duration::from_millis(200);
 /// Time for requests under way when the node is asked to end.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -60,8 +64,10 @@ pub fn run(arguments: &Node, output: &Output) -> Result<Exit, Failure> {
         .map_err(|error| Failure::Usage(error.to_string()))?;
     let recorder = metrics::install().map_err(|error| Failure::Usage(error.to_string()))?;
     let specs = config.spaces.iter().map(|path| spaces::read(path)).collect::<Result<Vec<_>, _>>()?;
-    let identity = prepare_folder(&config)?;
+    prepare_folder(&config.node.data)?;
+    // The store first: it locks the folder, and what is made on a first run must be made by one process.
     let mut core = open_core(&config)?;
+    let identity = server_identity(&config)?;
     for spec in specs {
         ensure_space(&mut core, spec, output)?;
     }
@@ -162,8 +168,22 @@ async fn tick(context: Arc<Context>) {
     }
 }
 
-/// Waits for an interrupt or the service manager's request.
+/// Waits for an interrupt or the service manager's request, also for one that came before anybody waited: while keys and
+/// generators were made ready, the handler of [`Bars`] took it.
 async fn asked_to_end() {
+    let bars = Bars::new();
+    let before = async {
+        while !bars.cancelled() {
+            tokio::time::sleep(GLANCE).await;
+        }
+    };
+    tokio::select! {
+        () = signalled() => {}
+        () = before => {}
+    }
+}
+
+async fn signalled() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
@@ -178,9 +198,8 @@ async fn asked_to_end() {
     let _ = tokio::signal::ctrl_c().await;
 }
 
-/// The data folder with the certificate.
-fn prepare_folder(config: &NodeConfig) -> Result<ServerIdentity, Failure> {
-    let folder = &config.node.data;
+/// The data folder.
+fn prepare_folder(folder: &Path) -> Result<(), Failure> {
     std::fs::create_dir_all(folder).map_err(Failure::write(folder))?;
     // Contributions on their way in, keys and a validation set are nobody else's to read.
     #[cfg(unix)]
@@ -189,9 +208,13 @@ fn prepare_folder(config: &NodeConfig) -> Result<ServerIdentity, Failure> {
         let owner = std::fs::Permissions::from_mode(0o700);
         std::fs::set_permissions(folder, owner).map_err(Failure::write(folder))?;
     }
+    Ok(())
+}
+
+fn server_identity(config: &NodeConfig) -> Result<ServerIdentity, Failure> {
     let identity = match &config.tls.files {
         Some((certificate, key)) => certificate::load(certificate, key),
-        None => certificate::load_or_create(folder, &config.tls.names),
+        None => certificate::load_or_create(&config.node.data, &config.tls.names),
     };
     identity.map_err(|error| Failure::Usage(error.to_string()))
 }
@@ -202,8 +225,8 @@ fn clients(config: &NodeConfig) -> Result<Clients, Failure> {
     Ok(if config.tls.require_client { Clients::Required(authorities) } else { Clients::Known(authorities) })
 }
 
-/// The key that signs the log, made on the first run.
-fn node_key(folder: &Path) -> Result<SigningKey, Failure> {
+/// The key that signs the log, made on the first run. `store` is the folder's: while it is open, nobody else makes one.
+fn node_key(folder: &Path, store: &Sqlite) -> Result<SigningKey, Failure> {
     let path = folder.join(KEY_NAME);
     match std::fs::read_to_string(&path) {
         Ok(text) => {
@@ -214,7 +237,7 @@ fn node_key(folder: &Path) -> Result<SigningKey, Failure> {
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             // A log that nobody can sign any more must not be begun anew over the old one.
-            if folder.join(crate::store::DATABASE).exists() {
+            if store.is_begun()? {
                 return Err(Failure::Key(format!(
                     "{}: expected the key that signed this folder's log, found none; restore it from a backup",
                     path.display()
@@ -230,8 +253,8 @@ fn node_key(folder: &Path) -> Result<SigningKey, Failure> {
 }
 
 fn open_core(config: &NodeConfig) -> Result<Core<Sqlite>, Failure> {
-    let key = node_key(&config.node.data)?;
     let store = Sqlite::open(&config.node.data)?;
+    let key = node_key(&config.node.data, &store)?;
     let allocations: Vec<(Id, u64)> = config.genesis.iter().map(|(account, amount)| (*account, *amount)).collect();
     Ok(Core::open(store, key, &config.node.origin, config.node.operator, &allocations, core::now())?)
 }
@@ -306,18 +329,21 @@ pub fn doctor(source: &NodeSource, output: &Output) -> Result<Exit, Failure> {
     check("clock", if clock > 1_760_000_000 { Ok(format!("{clock} s")) } else {
         Err(format!("expected a clock that is set, found {clock} s since 1970; set it"))
     });
-    if folder.join(crate::store::DATABASE).exists() {
-        let log = open_core(&config).map(|core| {
-            let snapshot = core.snapshot();
-            format!("{} entries, as signed", snapshot.size)
-        });
-        check("log", log.map_err(|error| error.to_string()));
-    }
+    check("log", stored_log(&config).map_err(|error| error.to_string()));
     if wrong == 0 {
         Ok(Exit::Success)
     } else {
         Err(Failure::Usage(format!("expected nothing wrong, found {wrong}; see the lines above")))
     }
+}
+
+/// Plays the log again, if there is one. One that is not begun stays so: its first entry is the node's to write.
+fn stored_log(config: &NodeConfig) -> Result<String, Failure> {
+    let database = config.node.data.join(crate::store::DATABASE);
+    if !database.exists() || Reader::open(&database)?.entries(0, 1).is_ok_and(|entries| entries.is_empty()) {
+        return Ok("begun on the first run".to_owned());
+    }
+    Ok(format!("{} entries, as signed", open_core(config)?.snapshot().size))
 }
 
 fn writable(folder: &Path) -> Result<String, String> {
@@ -344,7 +370,7 @@ fn free_space(folder: &Path) -> Result<String, String> {
     }
 }
 
-/// Copies database, key and certificate to a new folder; the node may run meanwhile.
+/// Copies database, key, certificate and validation sets to a new folder; the node may run meanwhile.
 pub fn backup(arguments: &Backup, output: &Output) -> Result<Exit, Failure> {
     let (from, to) = (&arguments.data, &arguments.out);
     let database = from.join(crate::store::DATABASE);
@@ -352,14 +378,25 @@ pub fn backup(arguments: &Backup, output: &Output) -> Result<Exit, Failure> {
         return Err(Failure::Usage(format!("{}: expected a node's data folder, found no database in it", from.display())));
     }
     std::fs::create_dir(to).map_err(Failure::write(to))?;
+    prepare_folder(to)?;
     let reader = Reader::open(&database)?;
-    reader.backup(&to.join(crate::store::DATABASE))?;
-    for (name, access) in [(KEY_NAME, Access::Owner), ("tls-cert.pem", Access::Shared), ("tls-key.pem", Access::Owner)] {
-        let path = from.join(name);
+    let copy = to.join(crate::store::DATABASE);
+    reader.backup(&copy)?;
+    std::fs::File::open(&copy).and_then(|file| file.sync_all()).map_err(Failure::write(&copy))?;
+    let mut names = vec![
+        (KEY_NAME.to_owned(), Access::Owner),
+        (certificate::CERTIFICATE_FILE.to_owned(), Access::Shared),
+        (certificate::KEY_FILE.to_owned(), Access::Owner),
+    ];
+    names.extend(validation::files(from)?.into_iter().map(|name| (name, Access::Owner)));
+    for (name, access) in names {
+        let path = from.join(&name);
         match std::fs::read(&path) {
             Ok(bytes) => {
                 let bytes = Zeroizing::new(bytes);
-                let copy = to.join(name);
+                let copy = to.join(&name);
+                let parent = copy.parent().unwrap_or(to);
+                std::fs::create_dir_all(parent).map_err(Failure::write(parent))?;
                 write_atomic(&copy, &bytes, access).map_err(Failure::write(&copy))?;
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}

@@ -10,6 +10,9 @@ use super::Logged;
 /// Entries over which the velocity of tokens is taken.
 const VELOCITY_ENTRIES: usize = 1000;
 
+/// Rounds of a space whose first entry is known: the index is at most a moment ahead of what others look at.
+const KEPT_ROUNDS: usize = 8;
+
 /// A version of a space's model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {
@@ -33,6 +36,7 @@ pub struct Index {
     versions: BTreeMap<Id, Vec<Version>>,
     pending: BTreeMap<Id, Vec<(Id, u64)>>,
     actions: BTreeMap<Id, (Id, Logged)>,
+    opened: BTreeMap<Id, VecDeque<(u64, u64)>>,
     verified: u64,
     punished: u64,
     accepted: BTreeMap<Id, BTreeMap<Id, u64>>,
@@ -58,6 +62,13 @@ impl Index {
             match effect {
                 Effect::SpaceCreated { space, model_digest, .. } => {
                     self.versions.insert(*space, vec![version(0, *model_digest, entry.index)]);
+                }
+                Effect::RoundOpened { space, round, .. } => {
+                    let opened = self.opened.entry(*space).or_default();
+                    if opened.len() == KEPT_ROUNDS {
+                        opened.pop_front();
+                    }
+                    opened.push_back((*round, entry.index));
                 }
                 Effect::Accepted { space, account, statement_digest, .. } => {
                     self.verified += 1;
@@ -86,6 +97,11 @@ impl Index {
     /// Where an account's last action was logged, if it is this one.
     pub fn action(&self, account: &Id, digest: &Id) -> Option<Logged> {
         self.actions.get(account).filter(|(last, _)| last == digest).map(|(_, logged)| *logged)
+    }
+
+    /// The entry that opened one of a space's last rounds.
+    pub fn opened(&self, space: &Id, round: u64) -> Option<u64> {
+        self.opened.get(space)?.iter().find(|(number, _)| *number == round).map(|(_, entry)| *entry)
     }
 
     /// A space's versions, from 0.

@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn the_log_is_installed_once() {
         // Another test of this process may have been first; the second call is refused in either case.
-        let _ = install(Format::Text, "off");
-        assert!(matches!(install(Format::Json, "off"), Err(ObserveError::Installed(_))));
+        let _ = install(Format::Text, "off", None);
+        assert!(matches!(install(Format::Json, "off", None), Err(ObserveError::Installed(_))));
     }
 }

@@ -57,8 +57,6 @@ pub struct Context {
     pub unlogged: super::verdicts::Unlogged,
     /// Milliseconds of the last verifications.
     pub latencies: Latencies,
-    /// Where bundles are made.
-    pub scratch: PathBuf,
     /// Verifications at a time: one for each core.
     pub verifiers: Arc<Semaphore>,
     /// Verifications that wait or run.
@@ -87,17 +85,10 @@ impl Context {
         data_folder: PathBuf,
     ) -> std::io::Result<Context> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let scratch = data_folder.join("scratch");
-        // Whatever an earlier process left there was never finished.
-        if scratch.exists() {
-            std::fs::remove_dir_all(&scratch)?;
-        }
-        std::fs::create_dir_all(&scratch)?;
         Ok(Context {
             uploads: Uploads::open(&data_folder.join("uploads"))?,
             unlogged: super::verdicts::Unlogged::default(),
             latencies: Latencies::default(),
-            scratch,
             verifiers: Arc::new(Semaphore::new(cores)),
             queue: Arc::new(Semaphore::new(QUEUE)),
             watchers: Gate::new(limits.max_connections, limits.max_connections_per_peer),
@@ -130,20 +121,12 @@ impl Context {
         self.watchers.taken()
     }
 
-    /// A bundle of a version, in a file without a name.
+    /// What a bundle of a version will hold.
     ///
     /// # Errors
-    /// `E203` when there is no such version, `E401` without room, `E505`, `E506`.
-    pub fn make_bundle(&self, snapshot: &Snapshot, space: &Id, version: u64) -> Result<std::fs::File, Refusal> {
-        let refused = |error: bundle::WriteError| Refusal::new(error.code(), error.to_string());
-        let plan = bundle::plan(snapshot, &read(&self.handle.shared.index), space, version).map_err(refused)?;
-        let disk = |error: std::io::Error| {
-            Refusal::new(ErrorCode::E401, format!("expected room for a bundle, found: {error}; try again later"))
-        };
-        let mut file = tempfile::tempfile_in(&self.scratch).map_err(disk)?;
-        plan.write(&self.reader, &mut std::io::BufWriter::new(&mut file)).map_err(refused)?;
-        std::io::Seek::rewind(&mut file).map_err(disk)?;
-        Ok(file)
+    /// `E201` when there is no such version.
+    pub fn plan_bundle(&self, snapshot: &Snapshot, space: &Id, version: u64) -> Result<bundle::Plan, Refusal> {
+        bundle::plan(snapshot, &read(&self.handle.shared.index), space, version).map_err(|error| bundle_refusal(&error))
     }
 
     /// Counts a request of a peer.
@@ -264,6 +247,11 @@ impl Context {
         let result = result.map_err(|_| to_status(&Refusal::new(ErrorCode::E505, "a read of the database ended unexpectedly")))?;
         result.map_err(|error| to_status(&Refusal::from(&error)))
     }
+}
+
+/// Why there is no bundle.
+pub fn bundle_refusal(error: &bundle::WriteError) -> Refusal {
+    Refusal::new(error.code(), error.to_string())
 }
 
 /// 32 bytes.

@@ -8,7 +8,7 @@ pub mod serve;
 mod services;
 pub mod status;
 mod uploads;
-pub(crate) mod verdicts;
+mod verdicts;
 
 /// Messages, clients and servers generated from `specs/proto/weightproof/v1`.
 #[allow(missing_docs, clippy::all, clippy::pedantic)]

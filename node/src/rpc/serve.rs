@@ -49,7 +49,7 @@ async fn routes(context: &Arc<Context>) -> Routes {
     let services = Services(Arc::clone(context));
     let size = context.limits.message_size();
     // A part of a contribution, its name and its place. Announcements come to the same service, and the guard keeps them short.
-    let part = context.limits.chunk_size() + MAXIMUM_REQUEST;
+    let part = size.min(context.limits.chunk_size() + MAXIMUM_REQUEST);
     macro_rules! limited {
         ($server:path, $request:expr) => {
             <$server>::new(services.clone()).max_decoding_message_size($request).max_encoding_message_size(4 * size)

@@ -84,6 +84,16 @@ impl Sqlite {
         Ok(Sqlite { connection, path, _lock: lock })
     }
 
+    /// Whether the log has an entry.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn is_begun(&self) -> Result<bool, StoreError> {
+        self.connection
+            .query_row("SELECT EXISTS (SELECT 1 FROM entries)", [], |row| row.get(0))
+            .map_err(fatal("read the log"))
+    }
+
     /// A reader beside this writer.
     ///
     /// # Errors

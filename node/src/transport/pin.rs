@@ -84,7 +84,7 @@ pub enum PinError {
 /// A server showed another certificate than the pinned one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "expected the certificate {expected}, found {found}; if the operator announced this one, join again to accept it, \
+    "expected the certificate {expected}, found {found}; if the operator announced this one, join again with --pin to accept it, \
      else somebody stands between you and the node: send nothing"
 )]
 pub struct Changed {

@@ -6,7 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use http_body::{Body, Frame, SizeHint};
+use prost::bytes::Bytes;
 use tokio::time::Instant;
+
+/// From so many bytes on the last byte of a part goes on its own.
+const LONG: usize = 1 << 10;
 
 /// The answers of one connection that wait for the peer to take more, and since when.
 #[derive(Clone, Debug, Default)]
@@ -31,9 +35,13 @@ impl Unread {
 }
 
 /// An answer whose waiting is recorded.
+///
+/// A part leaves here as soon as one byte of it may be sent, and the answer may be over then while nearly all of it is still
+/// in memory, where nothing tells of it. So the last byte of a long part is held back: it leaves when the rest has been sent.
 #[derive(Debug)]
 pub struct Watched<B> {
     inner: B,
+    last: Option<Bytes>,
     number: u64,
     unread: Unread,
 }
@@ -48,7 +56,7 @@ impl<B> Watched<B> {
             state.waiting.insert(number, Instant::now());
             number
         };
-        Watched { inner, number, unread }
+        Watched { inner, last: None, number, unread }
     }
 }
 
@@ -58,7 +66,7 @@ impl<B> Drop for Watched<B> {
     }
 }
 
-impl<B: Body + Unpin> Body for Watched<B> {
+impl<B: Body<Data = Bytes> + Unpin> Body for Watched<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -66,22 +74,35 @@ impl<B: Body + Unpin> Body for Watched<B> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        // Asked for more: from here on it is the answer that is waited for, and not the peer.
         let number = self.number;
+        if let Some(last) = self.last.take() {
+            self.unread.state().waiting.insert(number, Instant::now());
+            return Poll::Ready(Some(Ok(Frame::data(last))));
+        }
+        // Asked for more: from here on it is the answer that is waited for, and not the peer.
         self.unread.state().waiting.remove(&number);
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
         if frame.is_some() {
             self.unread.state().waiting.insert(number, Instant::now());
         }
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| {
+            frame.map(|frame| match frame.into_data() {
+                Ok(mut part) if part.len() > LONG => {
+                    self.last = Some(part.split_off(part.len() - 1));
+                    Frame::data(part)
+                }
+                Ok(part) => Frame::data(part),
+                Err(frame) => frame,
+            })
+        }))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.last.is_none() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        SizeHint::default()
     }
 }
 
@@ -94,7 +115,7 @@ mod tests {
     struct Slow(u8);
 
     impl Body for Slow {
-        type Data = prost::bytes::Bytes;
+        type Data = Bytes;
         type Error = std::convert::Infallible;
 
         fn poll_frame(
@@ -103,7 +124,7 @@ mod tests {
         ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
             self.0 += 1;
             match self.0 {
-                1 => Poll::Ready(Some(Ok(Frame::data(prost::bytes::Bytes::from_static(b"part"))))),
+                1 => Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[7; LONG + 1]))))),
                 2 => Poll::Pending,
                 _ => Poll::Ready(None),
             }
@@ -118,8 +139,15 @@ mod tests {
         let mut context = Context::from_waker(std::task::Waker::noop());
         assert_eq!(unread.since(), Some(begun));
         tokio::time::advance(Duration::from_secs(5)).await;
-        assert!(Pin::new(&mut body).poll_frame(&mut context).is_ready());
+        let mut part = || match Pin::new(&mut body).poll_frame(&mut context) {
+            Poll::Ready(Some(Ok(frame))) => frame.into_data().unwrap().len(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(part(), LONG);
+        tokio::time::advance(Duration::from_secs(5)).await;
         assert_eq!(unread.since(), Some(begun + Duration::from_secs(5)));
+        assert_eq!(part(), 1);
+        assert_eq!(unread.since(), Some(begun + Duration::from_secs(10)));
         // The next part is not there yet: that is no fault of the peer.
         assert!(Pin::new(&mut body).poll_frame(&mut context).is_pending());
         assert_eq!(unread.since(), None);

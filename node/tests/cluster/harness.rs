@@ -211,10 +211,20 @@ impl Node {
 
     /// Bytes that the process holds in memory.
     pub fn resident(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// A figure of the process's memory by its name in `/proc`, in bytes.
+    pub fn memory(&self, name: &str) -> u64 {
         let id = self.child.as_ref().unwrap().id();
         let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
+    }
+
+    /// Seconds of processor time that the process has used.
+    pub fn processor(&self) -> f64 {
+        processor(&self.child.as_ref().unwrap().id().to_string())
     }
 
     /// A connection that accepts exactly the node's own certificate.
@@ -237,6 +247,15 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Seconds of processor time that a process has used; `self` is this one.
+pub fn processor(id: &str) -> f64 {
+    let text = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
+    let after = text.rsplit(')').next().unwrap();
+    let ticks = after.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<f64>().unwrap());
+    // A tick is a hundredth of a second on every Linux in use.
+    ticks.sum::<f64>() / 100.0
 }
 
 /// Generators are the same for all nodes and derived once.
@@ -296,7 +315,12 @@ impl Holder {
         let committer = Committer::new(generators());
         let dataset =
             CommittedDataset::commit(examples, &Layout::new(&program), &committer, &[number], &Silent).unwrap();
-        Holder { key: signing_key(number), dataset: Arc::new(dataset), space: [0; 32], nonce: 0 }
+        Holder::with(number, Arc::new(dataset))
+    }
+
+    /// A holder of rows that are committed already.
+    pub fn with(number: u8, dataset: Arc<CommittedDataset>) -> Holder {
+        Holder { key: signing_key(number), dataset, space: [0; 32], nonce: 0 }
     }
 
     pub fn account(&self) -> Id {

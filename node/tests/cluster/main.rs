@@ -2,6 +2,7 @@
 // The lint exempts `#[test]` functions alone; the helpers here are as much tests as those.
 #![allow(clippy::unwrap_used)]
 
+mod attacks;
 mod crash;
 mod digits;
 mod harness;

@@ -278,7 +278,16 @@ impl World {
     fn happen(&mut self, occurrence: Occurrence) -> Checked {
         match occurrence {
             Occurrence::ToNode(letter) => self.handle(letter),
-            Occurrence::ToClient(client, number, answer) => self.hear(client, number, answer),
+            Occurrence::ToClient(client, number, mut answer) => {
+                if self.sabotage == Some(Sabotage::ChangesAReceipt)
+                    && let Answer::Receipt(receipt) = &mut answer
+                    && self.random.chance(200)
+                {
+                    receipt.receipt.reward += 1;
+                    self.count("sabotage");
+                }
+                self.hear(client, number, answer)
+            }
             Occurrence::Wake(client) => {
                 let pause = if self.clients[client].hostile { 3_000 } else { 4_000 };
                 let pause = self.random.between(500, pause);
@@ -530,8 +539,6 @@ impl World {
                 return Err(format!("a failing proof costs its signer nothing: {refusal}"));
             }
         }
-        let sabotaged =
-            self.sabotage == Some(Sabotage::ChangesAReceipt) && result.is_ok() && self.random.chance(200);
         let mut answer = result.map(|decided| Answer::Receipt(decided.receipt));
         if let Err(refusal) = &answer
             && refusal.code == ErrorCode::E202
@@ -539,10 +546,6 @@ impl World {
         {
             // It was decided while this copy was verified.
             answer = Ok(Answer::Receipt(receipt));
-        }
-        if sabotaged && let Ok(Answer::Receipt(receipt)) = &mut answer {
-            receipt.receipt.reward += 1;
-            self.count("sabotage");
         }
         self.acted(&letter, &before, answer)
     }

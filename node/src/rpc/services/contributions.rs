@@ -19,13 +19,15 @@ use crate::rpc::context::{Context, bytes, id, no_space};
 use crate::rpc::status::typed;
 use crate::rpc::v1;
 use crate::rpc::verdicts::may_be_logged;
-use crate::store::crash_point;
+use crate::store::{Reader, crash_point};
 use crate::transport::units::show_duration;
 
 /// Longest encoded statement.
 const MAXIMUM_STATEMENT: usize = 1 << 10;
 /// Time for the part that names an upload.
 const FIRST_PART: Duration = Duration::from_secs(5);
+/// What a part is counted as beyond its bytes.
+const PART_COST: u64 = 256;
 /// Verdicts that wait for a slow watcher.
 const VERDICTS: usize = 32;
 
@@ -82,7 +84,13 @@ impl v1::contributions_service_server::ContributionsService for Services {
             refused(Refusal::new(ErrorCode::E106, "expected an announced upload, found none of this name; begin again"))
         })?;
         let mut writing = upload.write().map_err(refused)?;
+        // Parts may come again, and may be small; without end they would keep a core busy for one announcement.
+        let mut budget = upload.submission.file_length.saturating_mul(4).saturating_add(PART_COST * 256);
         while let Some(part) = next {
+            budget = budget.checked_sub(part.part.len() as u64 + PART_COST).ok_or_else(|| {
+                let text = "expected parts that add up to the file, found far more or far smaller ones; begin again and send larger ones";
+                refused(Refusal::new(ErrorCode::E403, text))
+            })?;
             if part.part.len() > self.0.limits.chunk_size() {
                 let text = format!("expected parts of at most {} bytes, found {}", self.0.limits.chunk_size(), part.part.len());
                 return Err(refused(Refusal::new(ErrorCode::E403, text)));
@@ -172,7 +180,12 @@ impl v1::contributions_service_server::ContributionsService for Services {
     ) -> Result<Response<Self::DownloadContributionStream>, Status> {
         let digest = id("statement_digest", &request.get_ref().statement_digest).map_err(refused)?;
         let pass = enter(&self.0.downloads, &request, PATIENCE, "download").await?;
-        let file = self.0.read(move |reader| reader.contribution(&digest)).await?;
+        let held = Arc::clone(&pass);
+        let read = move |reader: &Reader| {
+            let _held = held;
+            reader.contribution(&digest)
+        };
+        let file = self.0.read(read).await?;
         let file = file.ok_or_else(|| {
             refused(Refusal::new(ErrorCode::E201, "expected an accepted contribution, found none with this statement"))
         })?;

@@ -57,7 +57,7 @@ struct Sending<T> {
 struct Received<T> {
     receiver: mpsc::Receiver<Result<T, Status>>,
     cut: Arc<AtomicBool>,
-    _pass: Pass,
+    _pass: Arc<Pass>,
 }
 
 impl<T> Stream for Received<T> {
@@ -76,7 +76,7 @@ fn too_slow() -> Refusal {
 
 impl<T: Send + 'static> Sending<T> {
     /// Answers with a stream. The reader must take each of them within the deadline.
-    fn open(deadline: Duration, room: usize, pass: Pass) -> (Sending<T>, Answers<T>) {
+    fn open(deadline: Duration, room: usize, pass: Arc<Pass>) -> (Sending<T>, Answers<T>) {
         let (sender, receiver) = mpsc::channel(room);
         let cut = Arc::new(AtomicBool::new(false));
         let received = Received { receiver, cut: Arc::clone(&cut), _pass: pass };
@@ -126,9 +126,51 @@ async fn send_parts<T: Send + 'static>(
 }
 
 /// A place at a gate for the peer of a request.
-async fn enter<T>(gate: &Arc<Gate>, request: &Request<T>, patience: Duration, what: &str) -> Result<Pass, Status> {
+async fn enter<T>(gate: &Arc<Gate>, request: &Request<T>, patience: Duration, what: &str) -> Result<Arc<Pass>, Status> {
     let peer = PeerInfo::of(request).map(|peer| PeerKey::of(peer.address.ip()));
-    gate.enter(peer, patience).await.ok_or_else(|| busy(what))
+    gate.enter(peer, patience).await.map(Arc::new).ok_or_else(|| busy(what))
+}
+
+/// Does what may block on a thread of its own. Whoever asked may go away: the work goes on, and so the place stays taken
+/// until it is done.
+async fn blocking<T: Send + 'static>(
+    pass: &Arc<Pass>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Status> {
+    let held = Arc::clone(pass);
+    let done = tokio::task::spawn_blocking(move || {
+        let _held = held;
+        work()
+    });
+    done.await.map_err(|_| busy("download"))
+}
+
+/// Bytes that a thread makes for a reader: it waits while the reader is behind, and fails when the reader is gone.
+struct Pipe {
+    parts: mpsc::Sender<prost::bytes::Bytes>,
+    part: usize,
+}
+
+impl Pipe {
+    /// A pipe for parts of at most so many bytes.
+    fn new(part: usize) -> (Pipe, mpsc::Receiver<prost::bytes::Bytes>) {
+        let (parts, receiver) = mpsc::channel(1);
+        (Pipe { parts, part: part.max(1) }, receiver)
+    }
+}
+
+impl std::io::Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let part = &bytes[..bytes.len().min(self.part)];
+        self.parts
+            .blocking_send(prost::bytes::Bytes::copy_from_slice(part))
+            .map_err(|_| std::io::Error::from(std::io::ErrorKind::BrokenPipe))?;
+        Ok(part.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 fn refused(refusal: Refusal) -> Status {
@@ -138,4 +180,45 @@ fn refused(refusal: Refusal) -> Status {
 /// Too many of something at a time.
 fn busy(what: &str) -> Status {
     to_status(&Refusal::new(ErrorCode::E401, format!("expected room for one more {what}, found none; try again later")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[tokio::test]
+    async fn a_place_stays_taken_until_the_work_is_done_whoever_goes_away() {
+        let gate = Gate::new(1, 1);
+        let pass = Arc::new(gate.enter(None, Duration::ZERO).await.unwrap());
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let (began, begun) = tokio::sync::oneshot::channel();
+        let asking = tokio::spawn(async move {
+            let work = move || {
+                let _ = began.send(());
+                released.recv()
+            };
+            blocking(&pass, work).await
+        });
+        begun.await.unwrap();
+        asking.abort();
+        assert!(asking.await.unwrap_err().is_cancelled());
+        assert_eq!(gate.taken(), 1);
+        release.send(()).unwrap();
+        gate.enter(None, Duration::from_secs(10)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_pipe_has_short_parts_and_fails_without_a_reader() {
+        let (mut pipe, mut parts) = Pipe::new(3);
+        let writing = tokio::task::spawn_blocking(move || (pipe.write_all(b"12345678"), pipe));
+        for part in [&b"123"[..], b"456", b"78"] {
+            assert_eq!(parts.recv().await.unwrap(), part);
+        }
+        let (written, mut pipe) = writing.await.unwrap();
+        written.unwrap();
+        drop(parts);
+        let failed = tokio::task::spawn_blocking(move || pipe.write_all(b"9")).await.unwrap();
+        assert_eq!(failed.unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
+    }
 }

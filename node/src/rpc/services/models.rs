@@ -1,4 +1,6 @@
 //! `ModelsService`: versions, lineage, downloads.
+use std::sync::Arc;
+
 use tonic::{Request, Response, Status};
 use weightproof_circuits::error::ErrorCode;
 use weightproof_circuits::program::Program;
@@ -7,9 +9,9 @@ use weightproof_ledger::state::Space;
 use weightproof_prover::data::Schema;
 use weightproof_prover::model_file::ModelFile;
 
-use super::{Answers, PATIENCE, ROOM, Sending, Services, busy, enter, refused, send_parts};
+use super::{Answers, PATIENCE, Pipe, ROOM, Sending, Services, blocking, enter, refused, send_parts};
 use crate::core::{Version, read};
-use crate::rpc::context::{Context, space};
+use crate::rpc::context::{Context, bundle_refusal, space};
 use crate::rpc::v1;
 
 /// Versions on a page.
@@ -58,8 +60,8 @@ impl v1::models_service_server::ModelsService for Services {
         let (_, space) = space(&snapshot, &wanted).map_err(refused)?;
         let version = version.unwrap_or_else(|| space.version());
         let (context, space) = (self.0.clone(), space.clone());
-        let bytes = tokio::task::spawn_blocking(move || model_file(&context, &space, version)).await;
-        let bytes = bytes.map_err(|_| busy("download"))?.map_err(refused)?;
+        let made = blocking(&pass, move || model_file(&context, &space, version)).await?;
+        let bytes = made.map_err(refused)?;
         let (mut sending, stream) = Sending::open(self.0.limits.request_deadline, ROOM, pass);
         let part = self.0.limits.chunk_size();
         tokio::spawn(async move {
@@ -81,30 +83,35 @@ impl v1::models_service_server::ModelsService for Services {
             let (id, space) = space(&snapshot, &wanted).map_err(refused)?;
             (id, version.unwrap_or_else(|| space.version()))
         };
-        let context = self.0.clone();
-        let made = tokio::task::spawn_blocking(move || context.make_bundle(&snapshot, &id, version)).await;
-        let mut file = made.map_err(|_| busy("download"))?.map_err(refused)?;
-        let (mut sending, stream) = Sending::open(self.0.limits.request_deadline, ROOM, pass);
-        let part = self.0.limits.chunk_size().max(1);
+        let plan = self.0.plan_bundle(&snapshot, &id, version).map_err(refused)?;
+        let (mut sending, stream) = Sending::open(self.0.limits.request_deadline, ROOM, Arc::clone(&pass));
+        let (reader, part) = (Arc::clone(&self.0.reader), self.0.limits.chunk_size());
         tokio::spawn(async move {
-            let mut buffer = vec![0; part];
-            loop {
-                // The bundle was just written: its bytes are in the system's cache and reading does not block for long.
-                match std::io::Read::read(&mut file, &mut buffer) {
-                    Ok(0) => break,
-                    Ok(count) => {
-                        let part = prost::bytes::Bytes::copy_from_slice(&buffer[..count]);
-                        if !sending.part(v1::DownloadBundleResponse { part }, count).await {
-                            break;
-                        }
-                    }
-                    Err(error) => {
-                        let text = format!("expected to read the bundle just made, found: {error}; ask again");
-                        sending.send(Err(refused(Refusal::new(ErrorCode::E401, text)))).await;
-                        break;
+            // As long as the whole log: it goes out as it is made, and nothing of it is kept here.
+            let (pipe, mut parts) = Pipe::new(part);
+            let making = blocking(&pass, move || {
+                let mut out = std::io::BufWriter::with_capacity(part.max(1), pipe);
+                plan.write(&reader, &mut out).and_then(|()| Ok(std::io::Write::flush(&mut out)?))
+            });
+            let mut taken = true;
+            let sending_parts = async {
+                while let Some(part) = parts.recv().await {
+                    let length = part.len();
+                    if !sending.part(v1::DownloadBundleResponse { part }, length).await {
+                        taken = false;
+                        // The maker finds nobody to write for.
+                        return drop(parts);
                     }
                 }
-            }
+            };
+            let (made, ()) = tokio::join!(making, sending_parts);
+            let failed = match made {
+                Ok(Ok(())) => return,
+                _ if !taken => return,
+                Ok(Err(error)) => refused(bundle_refusal(&error)),
+                Err(status) => status,
+            };
+            sending.send(Err(failed)).await;
         });
         Ok(Response::new(stream))
     }

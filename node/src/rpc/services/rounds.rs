@@ -4,8 +4,11 @@ use weightproof_ledger::Id;
 use weightproof_ledger::state::Space;
 
 use super::{Answers, BEAT, ROOM, Sending, Services, enter, refused};
+use std::sync::Arc;
 use std::time::Duration;
-use crate::rpc::context::{id, space};
+
+use crate::core::read;
+use crate::rpc::context::{Context, id, space};
 use crate::rpc::v1;
 
 #[tonic::async_trait]
@@ -25,7 +28,7 @@ impl v1::rounds_service_server::RoundsService for Services {
                 contributed = round.accepted.contains_key(&account) || round.forfeited.contains(&account);
             }
         }
-        let round = Some(describe(&space_id, space));
+        let round = Some(describe(&self.0, &space_id, space));
         Ok(Response::new(v1::GetCurrentRoundResponse { round, admitted, contributed }))
     }
 
@@ -37,14 +40,14 @@ impl v1::rounds_service_server::RoundsService for Services {
     ) -> Result<Response<Self::WatchRoundsStream>, Status> {
         let (space_id, _) = space(&self.0.snapshot(), &request.get_ref().space).map(|(id, _)| (id, ())).map_err(refused)?;
         let pass = enter(&self.0.watchers, &request, Duration::ZERO, "watcher").await?;
-        let mut snapshots = self.0.handle.snapshots.clone();
+        let (context, mut snapshots) = (Arc::clone(&self.0), self.0.handle.snapshots.clone());
         let (sending, stream) = Sending::open(self.0.limits.request_deadline, ROOM, pass);
         tokio::spawn(async move {
             let mut last = None;
             loop {
                 let round = {
                     let snapshot = snapshots.borrow_and_update();
-                    snapshot.state.spaces.get(&space_id).map(|space| describe(&space_id, space))
+                    snapshot.state.spaces.get(&space_id).map(|space| describe(&context, &space_id, space))
                 };
                 if round.is_some() && round != last {
                     last.clone_from(&round);
@@ -58,7 +61,7 @@ impl v1::rounds_service_server::RoundsService for Services {
                 }
                 // A contribution counts many watchers' turns: those of a moment are told together.
                 let counted = |snapshot: &crate::core::Snapshot| {
-                    let round = snapshot.state.spaces.get(&space_id).map(|space| describe(&space_id, space));
+                    let round = snapshot.state.spaces.get(&space_id).map(|space| describe(&context, &space_id, space));
                     match (&round, &last) {
                         (Some(round), Some(last)) => (round.number, round.open) == (last.number, last.open),
                         _ => false,
@@ -74,7 +77,7 @@ impl v1::rounds_service_server::RoundsService for Services {
     }
 }
 
-fn describe(id: &Id, space: &Space) -> v1::Round {
+fn describe(context: &Context, id: &Id, space: &Space) -> v1::Round {
     let Some(round) = space.rounds.0.back() else {
         return v1::Round { space: id.to_vec().into(), ..v1::Round::default() };
     };
@@ -89,5 +92,6 @@ fn describe(id: &Id, space: &Space) -> v1::Round {
         closes: round.closes,
         admitted: round.admitted.len() as u64,
         contributions: round.contributions,
+        entry: read(&context.handle.shared.index).opened(id, round.number).unwrap_or_default(),
     }
 }

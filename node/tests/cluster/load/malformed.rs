@@ -13,7 +13,7 @@ use super::strangers::{Raw, framed, peer};
 /// Methods that take no argument at all: any message that can be read is a good one.
 const WITHOUT_ARGUMENT: [&str; 4] = ["DescribeNode", "ListSpaces", "GetSupply", "GetCheckpoint"];
 /// Methods whose arguments are all optional: an empty message is a good one.
-const ALL_OPTIONAL: [&str; 2] = ["WatchVerdicts", "StreamEntries"];
+const ALL_OPTIONAL: [&str; 3] = ["WatchVerdicts", "StreamEntries", "GetConsistencyProof"];
 
 fn methods() -> Vec<MethodDescriptor> {
     let pool = DescriptorPool::decode(DESCRIPTORS).unwrap();

@@ -10,6 +10,9 @@ use weightproof_node::rpc::v1::contributions_service_client::ContributionsServic
 
 const UPLOAD: &str = "/weightproof.v1.ContributionsService/UploadContribution";
 
+/// Their answers are so short that they may lie where they are: the memory of a connection is many times larger.
+const SHORT: [&str; 3] = ["LogService/GetCheckpoint", "RoundsService/WatchRounds", "ModelsService/ListModels"];
+
 fn encoded(message: &impl prost_reflect::prost::Message) -> Vec<u8> {
     framed(&message.encode_to_vec())
 }
@@ -50,12 +53,17 @@ fn slow_uploads_are_cut_and_their_places_are_free_again() {
             }
             connections.push(raw);
         }
+        // Empty parts without end are not taken, whoever knows the name.
+        let endless = v1::UploadContributionRequest { upload: begun.upload.clone(), ..Default::default() };
+        let refusal = client.upload_contribution(tokio_stream::iter(std::iter::repeat_n(endless, 1_000_000))).await;
+        assert_eq!(refused(refusal), ("E403".to_owned(), Code::ResourceExhausted));
         // All of them hang, and the honest upload goes through; it takes over from those under its own name.
         let verdict = holder.submit(&own, &network, &file).await.unwrap();
         assert!(verdict.accepted, "{verdict:?}");
         for request in &mut open {
             let answer = tokio::time::timeout(Duration::from_secs(60), request.answer()).await.unwrap().unwrap();
-            assert!(["E402", "E401"].contains(&answer.code.as_str()), "{answer:?}");
+            // Those that waited for a place until the file was decided on find no upload any more.
+            assert!(["E402", "E401", "E106"].contains(&answer.code.as_str()), "{answer:?}");
         }
         // The same address, which held all of its share, may upload again.
         let again = Raw::connect(&node.address, peer(66, 1), 1 << 20).await.unwrap();
@@ -108,6 +116,9 @@ fn who_does_not_read_is_closed_and_holds_nothing_up() {
         for (method, body) in asked {
             // Nothing of the answer may come, and then so little that it ends in the middle.
             for window in [0, 16] {
+                if window > 0 && SHORT.contains(&method) {
+                    continue;
+                }
                 number += 1;
                 let (address, body) = (node.address.clone(), body.clone());
                 closed.spawn(async move {
@@ -134,16 +145,16 @@ fn who_does_not_read_is_closed_and_holds_nothing_up() {
         // Others download meanwhile, if need be after a wait.
         for _ in 0..10 {
             while let Err(status) = model(&own, holder.space, None).await {
-                assert_eq!(code(&status), "E401");
+                assert!(["E401", "E402"].contains(&code(&status).as_str()), "{status:?}");
             }
         }
         let mut outcomes = Vec::new();
         while let Some(result) = closed.join_next().await {
             let (method, window, lying, gone) = result.unwrap();
-            assert_eq!(lying, gone, "{method}, window {window}");
-            outcomes.push(lying);
+            outcomes.push((method, window, lying, gone));
         }
-        assert!(outcomes.iter().filter(|lying| **lying).count() >= 10, "{outcomes:?}");
+        assert!(outcomes.iter().all(|(_, _, lying, gone)| lying == gone), "{outcomes:?}");
+        assert!(outcomes.iter().filter(|(_, _, lying, _)| *lying).count() >= 8, "{outcomes:?}");
         // And afterwards so may the address that had let everything lie.
         let again = channel(&node.address, peer(66, 1)).await.unwrap();
         model(&again, holder.space, None).await.unwrap();
