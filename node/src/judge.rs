@@ -48,11 +48,9 @@ impl Judge {
     /// [`Failure::Program`] when the program is too large for the halo2 seal.
     pub fn prepare(&self, program: &Program, halo2: bool) -> Result<(), Failure> {
         let bars = Bars::new();
-        let (rows, messages) = generator_counts(&Layout::new(program).masked(), program);
+        let needed = generator_counts(&Layout::new(program).masked(), program);
         let present = self.generators();
-        if present.rows().len() < rows || present.messages().len() < messages {
-            // For every program so far: one that needs more rows may need fewer messages than another.
-            let (rows, messages) = (rows.max(present.rows().len()), messages.max(present.messages().len()));
+        if let Some((rows, messages)) = grown((present.rows().len(), present.messages().len()), needed) {
             let found = engine::shared_generators(rows, messages, &bars);
             *self.generators.write().unwrap_or_else(std::sync::PoisonError::into_inner) = found;
         }
@@ -105,6 +103,13 @@ impl Judge {
     }
 }
 
+/// So many rows and messages that every program so far has enough, unless there are as many: one that needs more rows may
+/// need fewer messages than another.
+fn grown(present: (usize, usize), needed: (usize, usize)) -> Option<(usize, usize)> {
+    let all = (present.0.max(needed.0), present.1.max(needed.1));
+    (all != present).then_some(all)
+}
+
 /// The verifier's refusal; its text begins with its code, which is shown once.
 fn refusal(error: &VerifyError) -> Refusal {
     let (code, text) = (error.code(), error.to_string());
@@ -152,4 +157,17 @@ pub fn add_weighted(model: &Parameters, update: &Parameters, weight: u32) -> Res
 /// `E201` when it is not of the program's shape.
 pub fn digest(model: &Parameters, program: &Program) -> Result<Id, Refusal> {
     model.digest(program).map_err(|error| Refusal::new(ErrorCode::E201, error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn getting_ready_for_one_program_unmakes_no_other() {
+        assert_eq!(grown((0, 0), (8, 2)), Some((8, 2)));
+        assert_eq!(grown((8, 2), (4, 5)), Some((8, 5)));
+        assert_eq!(grown((8, 5), (8, 2)), None);
+        assert_eq!(grown((8, 5), (4, 5)), None);
+    }
 }

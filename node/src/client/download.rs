@@ -1,6 +1,6 @@
 //! Models and their versions: what is downloaded is checked against digests, and digests against the log.
-use super::{Node, printable};
 use super::space::Space;
+use super::{Node, printable};
 use crate::cache::Cache;
 use crate::failure::Failure;
 use crate::output::{hex, short, size};

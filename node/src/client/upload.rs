@@ -17,6 +17,15 @@ use weightproof_prover::progress::Progress;
 /// Bytes of a part, or fewer if the node says so: small parts share a line fairly.
 const PART: usize = 256 << 10;
 
+/// How often a file is announced whose upload lost its way.
+const TRIES: u32 = 3;
+
+/// Whether an upload's refusal is about the upload and not about the file: another connection took over, the node was
+/// started again in between, or bytes were lost. Announcing again tells where to go on.
+fn lost_on_the_way(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::E101 | ErrorCode::E106 | ErrorCode::E501)
+}
+
 /// A contribution file ready to be sent.
 #[derive(Clone, Debug)]
 pub struct Parcel {
@@ -98,6 +107,23 @@ impl Node<'_> {
     /// # Errors
     /// [`Failure::Refused`] when the node refuses before it looks at the proof; and those of a call.
     pub fn submit(&self, signer: &Signer, parcel: &Parcel) -> Result<Settled, Failure> {
+        let mut tries = 1;
+        let verdict = loop {
+            match self.announce_and_upload(signer, parcel)? {
+                Err(Failure::Refused(refusal)) if lost_on_the_way(refusal.code) && tries < TRIES => tries += 1,
+                outcome => break outcome?,
+            }
+        };
+        let (statement, file) = (&parcel.statement_digest, &parcel.file_digest);
+        Settled::by_verdict(&self.profile.network, &verdict, parcel.round, statement, file)
+    }
+
+    /// Inside is what became of the upload.
+    fn announce_and_upload(
+        &self,
+        signer: &Signer,
+        parcel: &Parcel,
+    ) -> Result<Result<v1::Verdict, Failure>, Failure> {
         let signature = signer.submission(parcel.statement.clone(), parcel.file_digest, parcel.length());
         let begun = self.begin_contribution(v1::BeginContributionRequest {
             statement: parcel.statement.clone().into(),
@@ -105,12 +131,10 @@ impl Node<'_> {
             file_length: parcel.length(),
             signature: signature.to_vec().into(),
         })?;
-        let verdict = match begun.verdict {
-            Some(verdict) => verdict,
-            None => self.upload(parcel, begun)?,
-        };
-        let (statement, file) = (&parcel.statement_digest, &parcel.file_digest);
-        Settled::by_verdict(&self.profile.network, &verdict, parcel.round, statement, file)
+        Ok(match begun.verdict {
+            Some(verdict) => Ok(verdict),
+            None => self.upload(parcel, begun),
+        })
     }
 
     fn upload(&self, parcel: &Parcel, begun: v1::BeginContributionResponse) -> Result<v1::Verdict, Failure> {
@@ -171,6 +195,13 @@ mod tests {
         assert_eq!(all(10, 10, 4), [(4, 10, 0)]);
         assert_eq!(all(10, u64::MAX, 4), [(4, 10, 0)]);
         assert_eq!(all(2, 0, 0), [(4, 0, 0), (0, 0, 1), (0, 1, 1)]);
+    }
+
+    #[test]
+    fn what_is_lost_on_the_way_is_sent_again_and_a_verdict_is_not_asked_for_twice() {
+        assert!([ErrorCode::E101, ErrorCode::E106, ErrorCode::E501].into_iter().all(lost_on_the_way));
+        let verdicts = [ErrorCode::E201, ErrorCode::E202, ErrorCode::E307, ErrorCode::E502, ErrorCode::E603];
+        assert!(!verdicts.into_iter().any(lost_on_the_way));
     }
 
     #[test]

@@ -174,7 +174,8 @@ impl tonic::codegen::Body for Short {
                 Poll::Ready(Some(Ok(frame)))
             }
             None => {
-                let text = format!("expected a request of at most {MAXIMUM_REQUEST} bytes, found more; send less");
+                let text =
+                    format!("expected a request of at most {MAXIMUM_REQUEST} bytes, found more; send less");
                 Poll::Ready(Some(Err(to_status(&Refusal::new(ErrorCode::E403, text)))))
             }
         }

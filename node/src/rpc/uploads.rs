@@ -38,6 +38,8 @@ pub struct Upload {
     pub account: Id,
     path: PathBuf,
     progress: Mutex<Progress>,
+    /// The newest connection, for older ones to end.
+    newest: tokio::sync::watch::Sender<u64>,
     /// Held by whoever asks for the verdict: one at a time.
     pub deciding: tokio::sync::Mutex<()>,
 }
@@ -118,7 +120,8 @@ impl Uploads {
         let progress = Mutex::new(Progress { received, generation: 0, used: Instant::now() });
         let signature = Mutex::new(signature);
         let deciding = tokio::sync::Mutex::new(());
-        let upload = Arc::new(Upload { id, submission, signature, account, path, progress, deciding });
+        let newest = tokio::sync::watch::Sender::new(0);
+        let upload = Arc::new(Upload { id, submission, signature, account, path, progress, newest, deciding });
         known.insert(id, Arc::clone(&upload));
         Ok(upload)
     }
@@ -173,6 +176,7 @@ impl Uploads {
 pub struct Writing {
     upload: Arc<Upload>,
     generation: u64,
+    newest: tokio::sync::watch::Receiver<u64>,
     file: File,
 }
 
@@ -206,7 +210,9 @@ impl Upload {
         progress.generation += 1;
         progress.used = Instant::now();
         let file = OpenOptions::new().create(true).append(true).open(&self.path).map_err(|error| disk(&error))?;
-        Ok(Writing { upload: Arc::clone(self), generation: progress.generation, file })
+        let generation = progress.generation;
+        self.newest.send_replace(generation);
+        Ok(Writing { upload: Arc::clone(self), generation, newest: self.newest.subscribe(), file })
     }
 
     /// The whole file, if it is the one that was signed.
@@ -228,7 +234,19 @@ impl Upload {
     }
 }
 
+fn newer() -> Refusal {
+    Refusal::new(ErrorCode::E501, "expected to be the only connection of this upload, found a newer one; go on there")
+}
+
 impl Writing {
+    /// Done when another connection has taken over, with the refusal of this one: it must hold its place no longer.
+    pub async fn taken_over(&mut self) -> Refusal {
+        let own = self.generation;
+        // The sender lives as long as the upload, which is held here.
+        let _ = self.newest.wait_for(|newest| *newest > own).await;
+        newer()
+    }
+
     /// Appends a part that begins at `offset`. Parts that are there already are passed over, so that a client may repeat.
     ///
     /// # Errors
@@ -237,8 +255,7 @@ impl Writing {
     pub fn part(&mut self, offset: u64, part: &[u8]) -> Result<(), Refusal> {
         let mut progress = self.upload.progress();
         if progress.generation != self.generation {
-            let text = "expected to be the only connection of this upload, found a newer one; go on there";
-            return Err(Refusal::new(ErrorCode::E501, text));
+            return Err(newer());
         }
         let received = progress.received;
         if offset > received {

@@ -299,3 +299,34 @@ fn a_backup_has_all_that_a_node_needs_to_go_on() {
     node.start();
     assert_eq!(node.stop(), Some(0));
 }
+
+#[test]
+fn one_upload_is_one_place_however_often_it_is_begun() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut holder = Holder::new(1);
+    let mut node = Node::new(folder.path(), &space(policy(1)), &[(holder.account(), 1_000)]);
+    node.start();
+    run(async {
+        let (channel, network, task) = begun(&node, &mut holder).await;
+        let file = holder.prove(&task);
+        let name = announce(&channel, &holder.key, &network, &file).await.unwrap().upload;
+        // A connection that names the upload and then says nothing more.
+        let silent = || {
+            let (sender, receiver) = tokio::sync::mpsc::channel(1);
+            let part = v1::UploadContributionRequest { upload: name.clone(), offset: 0, part: Default::default() };
+            sender.try_send(part).unwrap();
+            let mut client = ContributionsServiceClient::new(channel.clone());
+            let parts = tokio_stream::wrappers::ReceiverStream::new(receiver);
+            (sender, tokio::spawn(async move { client.upload_contribution(parts).await }))
+        };
+        let (_first, older) = silent();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let (_second, newest) = silent();
+        let ended = tokio::time::timeout(Duration::from_secs(5), older).await.unwrap().unwrap();
+        assert_eq!(refused(ended).0, "E501");
+        assert!(!newest.is_finished());
+        let verdict = holder.submit(&channel, &network, &file).await.unwrap();
+        assert!(verdict.accepted, "{verdict:?}");
+        assert_eq!(refused(newest.await.unwrap()).0, "E501");
+    });
+}

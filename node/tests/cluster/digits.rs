@@ -2,6 +2,7 @@
 //! after them; and a fourth member who never trains.
 use super::harness::*;
 use std::path::{Path, PathBuf};
+use std::ops::{Deref, DerefMut};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,30 @@ steps = 24
 batch = 32
 weight = 0.34
 "#;
+
+/// A command at work; it ends with the test, however that ends.
+struct Work(Child);
+
+impl Deref for Work {
+    type Target = Child;
+    fn deref(&self) -> &Child {
+        &self.0
+    }
+}
+
+impl DerefMut for Work {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.0
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
 
 /// A holder's machine: a home folder, and the command.
 struct Machine {
@@ -69,9 +94,9 @@ impl Machine {
         serde_json::from_str(&self.run(arguments)).unwrap()
     }
 
-    fn start(&self, arguments: &[&str], log: &str) -> Child {
+    fn start(&self, arguments: &[&str], log: &str) -> Work {
         let log = std::fs::File::create(self.home.join(log)).unwrap();
-        self.command(arguments).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
+        Work(self.command(arguments).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap())
     }
 
     /// The contribution that the command keeps for a round.
@@ -157,7 +182,7 @@ fn three_holders_train_the_digits_and_an_auditor_agrees() {
             holder.run(&["join", &node.address, "--space", "digits"]);
         }
         let space = enter(&channel, &network, &liar).await;
-        let mut working: Vec<Child> = holders
+        let mut working: Vec<Work> = holders
             .iter()
             .zip(&thirds)
             .map(|(holder, third)| {
@@ -245,7 +270,7 @@ async fn wait_for(
     number: u64,
     contributions: u64,
     holders: &[Machine],
-    working: &mut [Child],
+    working: &mut [Work],
 ) {
     let started = Instant::now();
     loop {

@@ -99,7 +99,10 @@ impl v1::contributions_service_server::ContributionsService for Services {
             // Parts are small and land in the system's cache: this does not hold the runtime up.
             writing.part(part.offset, &part.part).map_err(refused)?;
             crash_point("part-written");
-            next = next_part(&mut parts, deadline).await?;
+            next = tokio::select! {
+                next = next_part(&mut parts, deadline) => next?,
+                refusal = writing.taken_over() => return Err(refused(refusal)),
+            };
         }
         // What follows needs the file and no part of it in memory.
         drop((pass, parts));

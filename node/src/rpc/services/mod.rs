@@ -41,7 +41,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Bytes a second that the reader of a download must take on average, after its first deadline: a place is held meanwhile.
 const SLOWEST: u64 = 32 << 10;
 /// Least time between two batches for a watcher: what comes meanwhile goes out together, at the cost of one.
-pub(super) const BEAT: Duration = Duration::from_millis(200);
+pub(super) const BEAT: Duration = Duration::from_millis(500);
 
 /// Sends answers to a reader that may stop reading.
 struct Sending<T> {

@@ -16,6 +16,8 @@ use crate::rpc::v1;
 
 /// Versions on a page.
 const PAGE: u32 = 100;
+/// Contributions that are named in one answer, at 34 bytes each: it is made in memory, while the index is held.
+const NAMED: usize = 20_000;
 
 #[tonic::async_trait]
 impl v1::models_service_server::ModelsService for Services {
@@ -29,7 +31,7 @@ impl v1::models_service_server::ModelsService for Services {
         let count = if page_size == 0 { PAGE } else { page_size.min(PAGE) } as usize;
         let index = read(&self.0.handle.shared.index);
         let older = index.versions(&id).iter().rev().filter(|version| version.version < before);
-        Ok(Response::new(v1::ListModelsResponse { versions: older.take(count).map(describe).collect() }))
+        Ok(Response::new(v1::ListModelsResponse { versions: page(older.take(count)).0 }))
     }
 
     async fn get_lineage(
@@ -44,7 +46,11 @@ impl v1::models_service_server::ModelsService for Services {
         if version >= newest {
             return Err(refused(no_version(version, newest)));
         }
-        let lineage = versions.iter().rev().filter(|known| known.version <= version).map(describe).collect();
+        let (lineage, whole) = page(versions.iter().rev().filter(|known| known.version <= version));
+        if !whole {
+            let text = format!("expected a lineage of at most {NAMED} contributions, found more; list the versions page by page");
+            return Err(refused(Refusal::new(ErrorCode::E103, text)));
+        }
         Ok(Response::new(v1::GetLineageResponse { versions: lineage }))
     }
 
@@ -117,6 +123,21 @@ impl v1::models_service_server::ModelsService for Services {
     }
 }
 
+/// As many versions as fit into an answer, and whether that is all of them. The first is always among them: a round has at
+/// most as many contributions as a space has members.
+fn page<'a>(versions: impl Iterator<Item = &'a Version>) -> (Vec<v1::ModelVersion>, bool) {
+    let (mut page, mut named) = (Vec::new(), 0);
+    for version in versions {
+        // A version without contributions takes room too.
+        named += version.contributions.len() + 3;
+        if named > NAMED && !page.is_empty() {
+            return (page, false);
+        }
+        page.push(describe(version));
+    }
+    (page, true)
+}
+
 fn describe(version: &Version) -> v1::ModelVersion {
     v1::ModelVersion {
         version: version.version,
@@ -142,4 +163,31 @@ fn model_file(context: &Context, space: &Space, version: u64) -> Result<Vec<u8>,
     let parameters = context.model(digest, &program)?.as_ref().clone();
     let file = ModelFile { parameters, program, model_version: version, schema };
     file.to_bytes().map_err(|error| unusable(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prost::Message;
+
+    fn version(version: u64, contributions: usize) -> Version {
+        let contributions = vec![([7; 32], u64::MAX); contributions];
+        Version { version, digest: [1; 32], round: u64::MAX, entry: u64::MAX, contributions, reverted_to: None }
+    }
+
+    #[test]
+    fn a_page_is_short_whatever_the_versions_hold() {
+        let numbers = |versions: &[Version]| {
+            let (page, whole) = page(versions.iter());
+            let answer = v1::ListModelsResponse { versions: page.clone() };
+            assert!(answer.encoded_len() < 1 << 20);
+            (page.iter().map(|version| version.version).collect::<Vec<_>>(), whole)
+        };
+        assert_eq!(numbers(&[]), (vec![], true));
+        assert_eq!(numbers(&[version(3, 9_000), version(2, 9_000), version(1, 9_000)]), (vec![3, 2], false));
+        assert_eq!(numbers(&[version(2, 9_000), version(1, 9_000)]), (vec![2, 1], true));
+        assert_eq!(numbers(&[version(2, NAMED + 1), version(1, 0)]), (vec![2], false));
+        let many: Vec<Version> = (0..100_000).map(|number| version(number, 0)).collect();
+        assert!(!numbers(&many).1);
+    }
 }

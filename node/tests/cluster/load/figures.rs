@@ -51,7 +51,9 @@ fn number(name: &str, otherwise: usize) -> usize {
 
 fn spec(members: u32) -> SpaceSpec {
     let columns: Vec<String> = (0..30)
-        .map(|column| format!(r#"{{"name":"c{column}","kind":{{"numeric":{{"mean":0.0,"deviation":1.0}}}}}}"#))
+        .map(|column| {
+            format!(r#"{{"name":"c{column}","kind":{{"numeric":{{"mean":0.0,"deviation":1.0}}}}}}"#)
+        })
         .collect();
     let schema = format!(
         r#"{{"columns":[{}],"label":{{"name":"y","target":{{"classes":{{"classes":["no","yes"]}}}}}},"activation_bits":8}}"#,
@@ -110,7 +112,8 @@ fn figures() {
     let mut holders: Vec<Holder> = (1..=members)
         .map(|number| {
             let committer = Committer::new(&generators);
-            let dataset = CommittedDataset::commit(rows(number as u64), &layout, &committer, &[number as u8], &Silent);
+            let dataset =
+                CommittedDataset::commit(rows(number as u64), &layout, &committer, &[number as u8], &Silent);
             Holder::with(number as u8, Arc::new(dataset.unwrap()))
         })
         .collect();
@@ -145,7 +148,12 @@ fn figures() {
                 File { bytes: made.bytes, statement: made.statement }
             });
             let files: Vec<File> = files.collect();
-            println!("proved {} in {:.1} s; a file has {} bytes", files.len(), began.elapsed().as_secs_f64(), files[0].bytes.len());
+            println!(
+                "proved {} in {:.1} s; a file has {} bytes",
+                files.len(),
+                began.elapsed().as_secs_f64(),
+                files[0].bytes.len()
+            );
             files
         };
         let mut channels = Vec::new();
@@ -167,14 +175,22 @@ fn figures() {
         let meter = Meter::new(&node);
         tokio::time::sleep(Duration::from_secs(10)).await;
         let (time, used, _) = meter.read(&node);
-        println!("{watchers} watchers and nothing to tell: {:.1} % of a core, {} MiB resident", used / time * 100.0, node.resident() >> 20);
+        println!(
+            "{watchers} watchers and nothing to tell: {:.1} % of a core, {} MiB resident",
+            used / time * 100.0,
+            node.resident() >> 20
+        );
         let task = holders[0].next_task(&own, task.round.number).await.unwrap();
         let files = prove(&task);
         let before = seen.load(Ordering::Relaxed);
         everybody.submit(&node, "node with watchers", &files, None).await;
         everybody.finish(&files).await;
         tokio::time::sleep(Duration::from_secs(2)).await;
-        println!("verdicts seen by watchers: {} of {}", seen.load(Ordering::Relaxed) - before, watchers * members);
+        println!(
+            "verdicts seen by watchers: {} of {}",
+            seen.load(Ordering::Relaxed) - before,
+            watchers * members
+        );
 
         // The honest at half of that rate, and then the same under ten times as many hostile requests.
         let pace = Duration::from_secs_f64(2.0 / alone);
@@ -189,7 +205,8 @@ fn figures() {
             let files = prove(&task);
             // Two honest requests a contribution; eight sources and the copiers, whose every turn is two requests.
             let sources = 8.0 + 2.0 * COPIERS as f64;
-            let flood = Flood::new(&node.address, &network, Duration::from_secs_f64(sources / (10.0 * 2.0 * alone)));
+            let flood =
+                Flood::new(&node.address, &network, Duration::from_secs_f64(sources / (10.0 * 2.0 * alone)));
             let copiers = holders[count..].iter().map(|holder| {
                 let mut file = files[0].clone();
                 file.statement.contributor = holder.account();
@@ -199,12 +216,20 @@ fn figures() {
             let flooding = tokio::spawn(flood.clone().run(copiers.collect()));
             tokio::time::sleep(Duration::from_secs(5)).await;
             everybody.submit(&node, what, &files, pace).await;
-            println!("  {:?}; {} MiB resident, {} MiB at most", flood.tally, node.resident() >> 20, node.memory("VmHWM:") >> 20);
+            println!(
+                "  {:?}; {} MiB resident, {} MiB at most",
+                flood.tally,
+                node.resident() >> 20,
+                node.memory("VmHWM:") >> 20
+            );
             flood.stop();
             let ended = Instant::now();
             // The first honest one after the flood.
             everybody.finish(&files).await;
-            println!("  {COPIERS} contributions accepted within {:.2} s of its end", ended.elapsed().as_secs_f64());
+            println!(
+                "  {COPIERS} contributions accepted within {:.2} s of its end",
+                ended.elapsed().as_secs_f64()
+            );
             flooding.await.unwrap();
         }
         println!("watchers still connected: {}", crowd.len());
@@ -326,10 +351,14 @@ async fn watch(node: &Node, count: usize, space: [u8; 32], seen: &Arc<AtomicU64>
         crowd.spawn(async move {
             let channel = channel(&address, peer(1, (number % 10) as u8 + 1)).await.unwrap();
             let all = v1::WatchVerdictsRequest { space: space.to_vec().into() };
-            let mut verdicts =
-                ContributionsServiceClient::new(channel.clone()).watch_verdicts(all).await.unwrap().into_inner();
+            let mut verdicts = ContributionsServiceClient::new(channel.clone())
+                .watch_verdicts(all)
+                .await
+                .unwrap()
+                .into_inner();
             let request = v1::WatchRoundsRequest { space: space.to_vec().into() };
-            let mut rounds = RoundsServiceClient::new(channel).watch_rounds(request).await.unwrap().into_inner();
+            let mut rounds =
+                RoundsServiceClient::new(channel).watch_rounds(request).await.unwrap().into_inner();
             ready.send(()).await.unwrap();
             let counting = async {
                 while let Some(verdict) = verdicts.message().await.unwrap() {

@@ -50,28 +50,45 @@ fn what_is_too_large_is_refused_before_it_is_held() {
                 let raw = Raw::connect(&address, peer(66, number % 4 + 1), 1 << 20).await.unwrap();
                 for _ in 0..20 {
                     // Sizes that are only announced, and bytes that really come; to an upload and to what is none.
-                    for (path, announced) in [(UPLOAD, 2 << 20), (UPLOAD, u32::MAX), (BEGIN, 1 << 30), (DESCRIBE, 1 << 20)] {
+                    for (path, announced) in
+                        [(UPLOAD, 2 << 20), (UPLOAD, u32::MAX), (BEGIN, 1 << 30), (DESCRIBE, 1 << 20)]
+                    {
                         let body = [&[0][..], &announced.to_be_bytes(), &[0x0a, 1, 1]].concat();
                         let answer = raw.call(path, &[], body).await.unwrap();
-                        assert_eq!((answer.code.as_str(), answer.grpc), ("E403", Some(Code::ResourceExhausted)), "{answer:?}");
+                        assert_eq!(
+                            (answer.code.as_str(), answer.grpc),
+                            ("E403", Some(Code::ResourceExhausted)),
+                            "{answer:?}"
+                        );
                     }
                     let long = v1::DescribeSpaceRequest { space: "x".repeat(60_000) };
                     let answer = raw.call(DESCRIBE, &[], framed(&long.encode_to_vec())).await.unwrap();
                     assert_eq!(answer.code, "E403", "{answer:?}");
-                    let bytes = v1::BeginContributionRequest { statement: vec![1; 8 << 10].into(), ..Default::default() };
+                    let bytes = v1::BeginContributionRequest {
+                        statement: vec![1; 8 << 10].into(),
+                        ..Default::default()
+                    };
                     let answer = raw.call(BEGIN, &[], framed(&bytes.encode_to_vec())).await.unwrap();
                     assert_eq!(answer.code, "E403", "{answer:?}");
                     // A kilobyte that would inflate to a megabyte, if anything were inflated.
                     let gzip = [&[1][..], &1024u32.to_be_bytes(), &[0x1f; 1024]].concat();
                     let answer = raw.call(UPLOAD, &[("grpc-encoding", "gzip")], gzip).await.unwrap();
-                    assert_eq!((answer.code.as_str(), answer.grpc), ("E105", Some(Code::Unimplemented)), "{answer:?}");
+                    assert_eq!(
+                        (answer.code.as_str(), answer.grpc),
+                        ("E105", Some(Code::Unimplemented)),
+                        "{answer:?}"
+                    );
                 }
                 // Headers beyond the limit end their stream, and the connection serves on.
                 let long = "v".repeat(6_000);
-                let heads = [("a", long.as_str()), ("b", long.as_str()), ("c", long.as_str()), ("d", long.as_str())];
+                let heads =
+                    [("a", long.as_str()), ("b", long.as_str()), ("c", long.as_str()), ("d", long.as_str())];
                 for _ in 0..20 {
                     let answer = raw.call(DESCRIBE, &heads, framed(&[])).await;
-                    assert!(answer.as_ref().map_or(true, |answer| answer.grpc != Some(Code::Ok)), "{answer:?}");
+                    assert!(
+                        answer.as_ref().map_or(true, |answer| answer.grpc != Some(Code::Ok)),
+                        "{answer:?}"
+                    );
                 }
                 // However many headers there were, a request of its own is answered, here or on a new connection.
                 let raw = match raw.is_closed() {
@@ -113,7 +130,8 @@ fn strangers_use_up_their_own_rate_and_nobody_elses() {
         let mut crowd = JoinSet::new();
         let codes: Arc<std::sync::Mutex<std::collections::BTreeMap<String, u64>>> = Arc::default();
         for number in 0..10u8 {
-            let (address, network, file, codes) = (node.address.clone(), network.clone(), file.clone(), Arc::clone(&codes));
+            let (address, network, file, codes) =
+                (node.address.clone(), network.clone(), file.clone(), Arc::clone(&codes));
             let (victim, each) = (holder.account(), count / 10);
             crowd.spawn(async move {
                 let channel = channel(&address, peer(66, number + 1)).await.unwrap();
@@ -127,16 +145,22 @@ fn strangers_use_up_their_own_rate_and_nobody_elses() {
                             own.statement.contributor = account(&key);
                             contributions.begin_contribution(begin(&key, &network, &own)).await.unwrap_err()
                         }
-                        1 => contributions.begin_contribution(begin(&key, &network, &file)).await.unwrap_err(),
+                        1 => {
+                            contributions.begin_contribution(begin(&key, &network, &file)).await.unwrap_err()
+                        }
                         2 => {
                             let to = account(&key);
                             let action = Action::Transfer { to, amount: 1 };
                             let authorization = Some(authorize(&key, victim, u64::MAX - 1, &network, action));
-                            let request = v1::TransferRequest { authorization, to: to.to_vec().into(), amount: 1 };
+                            let request =
+                                v1::TransferRequest { authorization, to: to.to_vec().into(), amount: 1 };
                             ledger.transfer(request).await.unwrap_err()
                         }
                         _ => {
-                            let part = v1::UploadContributionRequest { upload: account(&key).to_vec().into(), ..Default::default() };
+                            let part = v1::UploadContributionRequest {
+                                upload: account(&key).to_vec().into(),
+                                ..Default::default()
+                            };
                             contributions.upload_contribution(tokio_stream::iter([part])).await.unwrap_err()
                         }
                     };
@@ -188,7 +212,8 @@ fn rates_are_of_one_address_and_of_one_account() {
         let network = network(&first).await.unwrap();
         let transfer = async |channel: &Channel, key: &SigningKey, nonce: u64| {
             let to = account(&stranger(1));
-            let authorization = Some(authorize(key, account(key), nonce, &network, Action::Transfer { to, amount: 1 }));
+            let authorization =
+                Some(authorize(key, account(key), nonce, &network, Action::Transfer { to, amount: 1 }));
             let request = v1::TransferRequest { authorization, to: to.to_vec().into(), amount: 1 };
             LedgerServiceClient::new(channel.clone()).transfer(request).await
         };
@@ -200,7 +225,9 @@ fn rates_are_of_one_address_and_of_one_account() {
         }
         let refusals: Vec<Status> = outcomes.into_iter().filter_map(Result::err).collect();
         assert!(refusals.len() >= 8, "{}", refusals.len());
-        assert!(refusals.iter().all(|status| code(status) == "E404" && status.code() == Code::ResourceExhausted));
+        assert!(
+            refusals.iter().all(|status| code(status) == "E404" && status.code() == Code::ResourceExhausted)
+        );
         transfer(&first, &keys[1], 1).await.unwrap();
         // An address's rate, whatever it asks for.
         let loud = channel(&node.address, peer(66, 1)).await.unwrap();
@@ -253,7 +280,8 @@ fn a_flood_of_connections_leaves_room_for_others() {
                     let Ok(mut stream) = tcp(&address, peer(66, 1)).await else { continue };
                     if number == 0 {
                         drop(stream);
-                        let _ = tokio::time::timeout(Duration::from_millis(200), tls(&address, peer(66, 1))).await;
+                        let _ = tokio::time::timeout(Duration::from_millis(200), tls(&address, peer(66, 1)))
+                            .await;
                     } else {
                         let _ = tokio::time::timeout(Duration::from_millis(1), stream.read_u8()).await;
                         held.push(stream);
@@ -556,7 +584,9 @@ fn everything_at_once_and_the_honest_go_on() {
             accepted += u64::from(verdict.is_ok_and(|verdict| verdict.accepted));
             peak = peak.max(node.resident());
         }
-        println!("{seconds} s: {accepted} of the honest one's contributions accepted, {peak} bytes resident at most, {tally:?}");
+        println!(
+            "{seconds} s: {accepted} of the honest one's contributions accepted, {peak} bytes resident at most, {tally:?}"
+        );
         assert!(accepted > 0);
         assert!(peak < MEMORY, "{peak}");
         flood.stop();
@@ -566,7 +596,8 @@ fn everything_at_once_and_the_honest_go_on() {
         loop {
             let task = honest.next_task(&own, last).await.unwrap();
             last = task.round.number;
-            if honest.submit(&own, &network, &honest.prove(&task)).await.is_ok_and(|verdict| verdict.accepted) {
+            if honest.submit(&own, &network, &honest.prove(&task)).await.is_ok_and(|verdict| verdict.accepted)
+            {
                 break;
             }
         }

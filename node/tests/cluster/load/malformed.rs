@@ -83,7 +83,11 @@ fn what_is_malformed_is_refused_by_every_method_and_changes_nothing() {
             refuse("a group without end", framed(&[0x0b].repeat(3000)), &["E101"]).await;
             refuse("tag 0", framed(&[0x00, 0x00]), &["E101"]).await;
             let compressed = raw.call(&path, &[("grpc-encoding", "gzip")], framed(&[])).await.unwrap();
-            assert_eq!((compressed.code.as_str(), compressed.grpc), ("E105", Some(Code::Unimplemented)), "{name}");
+            assert_eq!(
+                (compressed.code.as_str(), compressed.grpc),
+                ("E105", Some(Code::Unimplemented)),
+                "{name}"
+            );
             if WITHOUT_ARGUMENT.contains(&name) {
                 continue;
             }
@@ -108,7 +112,10 @@ fn what_is_malformed_is_refused_by_every_method_and_changes_nothing() {
                 continue;
             }
             let answer = ask("fields of 32 bytes", body).await;
-            let harmless = matches!(name, "GetBalance" | "ListHistory" | "DescribeAccount" | "GetVerdict" | "StreamEntries");
+            let harmless = matches!(
+                name,
+                "GetBalance" | "ListHistory" | "DescribeAccount" | "GetVerdict" | "StreamEntries"
+            );
             assert_eq!(answer.code.is_empty(), harmless, "{name}: {answer:?}");
             if !harmless {
                 assert!(named.contains(&answer.code.as_str()), "{name}: {answer:?}");

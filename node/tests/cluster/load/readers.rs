@@ -11,7 +11,8 @@ use weightproof_node::rpc::v1::contributions_service_client::ContributionsServic
 const UPLOAD: &str = "/weightproof.v1.ContributionsService/UploadContribution";
 
 /// Their answers are so short that they may lie where they are: the memory of a connection is many times larger.
-const SHORT: [&str; 3] = ["LogService/GetCheckpoint", "RoundsService/WatchRounds", "ModelsService/ListModels"];
+const SHORT: [&str; 3] =
+    ["LogService/GetCheckpoint", "RoundsService/WatchRounds", "ModelsService/ListModels"];
 
 fn encoded(message: &impl prost_reflect::prost::Message) -> Vec<u8> {
     framed(&message.encode_to_vec())
@@ -33,7 +34,8 @@ fn slow_uploads_are_cut_and_their_places_are_free_again() {
         let file = holder.prove(&task);
         // The holder announces its file; a thief of the name goes on with it, byte by byte.
         let mut client = ContributionsServiceClient::new(own.clone());
-        let begun = client.begin_contribution(begin(&holder.key, &network, &file)).await.unwrap().into_inner();
+        let begun =
+            client.begin_contribution(begin(&holder.key, &network, &file)).await.unwrap().into_inner();
         let mut connections = Vec::new();
         let mut open = Vec::new();
         for number in 0..scaled(2, 20) {
@@ -42,7 +44,11 @@ fn slow_uploads_are_cut_and_their_places_are_free_again() {
             for stream in 0..60 {
                 let mut request = raw.open(UPLOAD, &[]).await.unwrap();
                 // Nothing, less than a frame's head, a part of a message, and a part of a file.
-                let part = v1::UploadContributionRequest { upload: begun.upload.clone(), offset: 0, part: vec![file.bytes[0]].into() };
+                let part = v1::UploadContributionRequest {
+                    upload: begun.upload.clone(),
+                    offset: 0,
+                    part: vec![file.bytes[0]].into(),
+                };
                 match stream % 4 {
                     0 => {}
                     1 => request.body.send_data(vec![0, 0].into(), false).unwrap(),
@@ -55,13 +61,15 @@ fn slow_uploads_are_cut_and_their_places_are_free_again() {
         }
         // Empty parts without end are not taken, whoever knows the name.
         let endless = v1::UploadContributionRequest { upload: begun.upload.clone(), ..Default::default() };
-        let refusal = client.upload_contribution(tokio_stream::iter(std::iter::repeat_n(endless, 1_000_000))).await;
+        let refusal =
+            client.upload_contribution(tokio_stream::iter(std::iter::repeat_n(endless, 1_000_000))).await;
         assert_eq!(refused(refusal), ("E403".to_owned(), Code::ResourceExhausted));
         // All of them hang, and the honest upload goes through; it takes over from those under its own name.
         let verdict = holder.submit(&own, &network, &file).await.unwrap();
         assert!(verdict.accepted, "{verdict:?}");
         for request in &mut open {
-            let answer = tokio::time::timeout(Duration::from_secs(60), request.answer()).await.unwrap().unwrap();
+            let answer =
+                tokio::time::timeout(Duration::from_secs(60), request.answer()).await.unwrap().unwrap();
             // Those that waited for a place until the file was decided on find no upload any more.
             assert!(["E402", "E401", "E106"].contains(&answer.code.as_str()), "{answer:?}");
         }
@@ -98,18 +106,30 @@ fn who_does_not_read_is_closed_and_holds_nothing_up() {
         let space: prost_reflect::prost::bytes::Bytes = holder.space.to_vec().into();
         // An honest watcher reads, and nothing comes for a long time: it stays.
         let request = v1::WatchVerdictsRequest { space: space.clone() };
-        let mut watching = ContributionsServiceClient::new(own.clone()).watch_verdicts(request).await.unwrap().into_inner();
+        let mut watching =
+            ContributionsServiceClient::new(own.clone()).watch_verdicts(request).await.unwrap().into_inner();
         let asked = [
-            ("ModelsService/DownloadModel", encoded(&v1::DownloadModelRequest { space: space.clone(), version: None })),
-            ("ModelsService/DownloadBundle", encoded(&v1::DownloadBundleRequest { space: space.clone(), version: None })),
+            (
+                "ModelsService/DownloadModel",
+                encoded(&v1::DownloadModelRequest { space: space.clone(), version: None }),
+            ),
+            (
+                "ModelsService/DownloadBundle",
+                encoded(&v1::DownloadBundleRequest { space: space.clone(), version: None }),
+            ),
             (
                 "ContributionsService/DownloadContribution",
-                encoded(&v1::DownloadContributionRequest { statement_digest: file.statement.digest().to_vec().into() }),
+                encoded(&v1::DownloadContributionRequest {
+                    statement_digest: file.statement.digest().to_vec().into(),
+                }),
             ),
             ("LogService/StreamEntries", encoded(&v1::StreamEntriesRequest::default())),
             ("LogService/GetCheckpoint", encoded(&v1::GetCheckpointRequest {})),
             ("RoundsService/WatchRounds", encoded(&v1::WatchRoundsRequest { space: space.clone() })),
-            ("ModelsService/ListModels", encoded(&v1::ListModelsRequest { space: space.clone(), ..Default::default() })),
+            (
+                "ModelsService/ListModels",
+                encoded(&v1::ListModelsRequest { space: space.clone(), ..Default::default() }),
+            ),
         ];
         let mut closed = tokio::task::JoinSet::new();
         let mut number = 0;
@@ -132,12 +152,16 @@ fn who_does_not_read_is_closed_and_holds_nothing_up() {
                     // Those without a place are refused; the others' answers are kept and not read.
                     let mut heads = Vec::new();
                     for request in &mut requests {
-                        if let Ok(Ok(Some(head))) = tokio::time::timeout(Duration::from_secs(30), request.head()).await {
+                        if let Ok(Ok(Some(head))) =
+                            tokio::time::timeout(Duration::from_secs(30), request.head()).await
+                        {
                             heads.push(head);
                         }
                     }
                     let lying = !heads.is_empty() || raw.is_closed();
-                    let gone = tokio::time::timeout(Duration::from_secs(if lying { 30 } else { 0 }), raw.closed()).await;
+                    let gone =
+                        tokio::time::timeout(Duration::from_secs(if lying { 30 } else { 0 }), raw.closed())
+                            .await;
                     (method, window, lying, gone.is_ok())
                 });
             }
@@ -160,7 +184,11 @@ fn who_does_not_read_is_closed_and_holds_nothing_up() {
         model(&again, holder.space, None).await.unwrap();
         let next = holder.next_task(&own, 1).await.unwrap();
         assert!(holder.submit(&own, &network, &holder.prove(&next)).await.unwrap().accepted);
-        let seen = tokio::time::timeout(Duration::from_secs(10), watching.message()).await.unwrap().unwrap().unwrap();
+        let seen = tokio::time::timeout(Duration::from_secs(10), watching.message())
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
         assert!(seen.verdict.unwrap().accepted);
         assert!(node.resident() < MEMORY, "{}", node.resident());
     });

@@ -143,7 +143,12 @@ impl Raw {
     }
 
     /// A whole request.
-    pub async fn call(&self, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Result<Answer, h2::Error> {
+    pub async fn call(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<Answer, h2::Error> {
         let mut open = self.open(path, headers).await?;
         // The server may have answered already and want no body.
         let _ = open.body.send_data(body.into(), true);
@@ -180,7 +185,9 @@ impl Open {
 
 impl Answer {
     fn take(&mut self, headers: &http::HeaderMap) {
-        let text = |name: &str| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        let text = |name: &str| {
+            headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+        };
         if let Some(code) = text("grpc-status") {
             self.grpc = Some(Code::from_i32(code.parse().unwrap()));
         }

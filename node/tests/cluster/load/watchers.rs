@@ -32,10 +32,14 @@ fn every_watcher_gets_every_verdict_and_every_round() {
             crowd.spawn(async move {
                 let channel = channel(&address, peer(1, (number % 10) as u8 + 1)).await.unwrap();
                 let all = v1::WatchVerdictsRequest { space: space.to_vec().into() };
-                let mut verdicts =
-                    ContributionsServiceClient::new(channel.clone()).watch_verdicts(all).await.unwrap().into_inner();
+                let mut verdicts = ContributionsServiceClient::new(channel.clone())
+                    .watch_verdicts(all)
+                    .await
+                    .unwrap()
+                    .into_inner();
                 let request = v1::WatchRoundsRequest { space: space.to_vec().into() };
-                let mut rounds = RoundsServiceClient::new(channel).watch_rounds(request).await.unwrap().into_inner();
+                let mut rounds =
+                    RoundsServiceClient::new(channel).watch_rounds(request).await.unwrap().into_inner();
                 let first = rounds.message().await.unwrap().unwrap().round.unwrap();
                 ready.send(()).await.unwrap();
                 let seen = async {
