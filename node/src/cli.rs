@@ -104,7 +104,11 @@ impl Command {
             Command::Audit(Audit::Verify(arguments)) => arguments.json,
             Command::Log(Log::Replay(arguments) | Log::Verify(arguments)) => arguments.json,
             Command::Audit(Audit::Page(_) | Audit::Export(_) | Audit::Bundle(_)) => false,
-            Command::Node(_) | Command::Config(_) | Command::Doctor(_) | Command::Backup(_) | Command::Revert(_) => false,
+            Command::Node(_)
+            | Command::Config(_)
+            | Command::Doctor(_)
+            | Command::Backup(_)
+            | Command::Revert(_) => false,
             Command::Join(arguments) => arguments.json,
             Command::Register(arguments) => arguments.json,
             Command::Contribute(arguments) => arguments.json,
@@ -310,8 +314,7 @@ pub struct NodeSource {
 }
 
 fn key_and_value(text: &str) -> Result<(String, String), String> {
-    let (key, value) =
-        text.split_once('=').ok_or_else(|| format!("expected KEY=VALUE, found `{text}`"))?;
+    let (key, value) = text.split_once('=').ok_or_else(|| format!("expected KEY=VALUE, found `{text}`"))?;
     Ok((key.trim().to_owned(), value.trim().to_owned()))
 }
 

@@ -23,7 +23,7 @@ pub enum Failure {
     Range(String),
     /// The work needs more memory than allowed.
     #[error(
-        "expected to stay within --memory-limit {}, found an estimate of {}; raise the limit, or lower steps, batch or widths in the program",
+        "expected to stay within --memory-limit {} (for a node's program by default this machine's memory), found an estimate of {}; raise the limit, or lower steps, batch or widths in the program",
         crate::output::size(*limit), crate::output::size(*needed)
     )]
     Memory {

@@ -92,8 +92,8 @@ impl Judge {
             return Err(other());
         }
         let (generators, keys) = (self.generators(), self.keys());
-        let verified =
-            verify_with(file, base, Keys { generators: &generators, halo2: &keys }).map_err(|error| refusal(&error))?;
+        let verified = verify_with(file, base, Keys { generators: &generators, halo2: &keys })
+            .map_err(|error| refusal(&error))?;
         if verified.get() != statement {
             return Err(other());
         }
@@ -113,7 +113,8 @@ fn grown(present: (usize, usize), needed: (usize, usize)) -> Option<(usize, usiz
 /// The verifier's refusal; its text begins with its code, which is shown once.
 fn refusal(error: &VerifyError) -> Refusal {
     let (code, text) = (error.code(), error.to_string());
-    let message = text.strip_prefix(code.as_str()).map_or(text.as_str(), |rest| rest.trim_start_matches([':', ' ']));
+    let message =
+        text.strip_prefix(code.as_str()).map_or(text.as_str(), |rest| rest.trim_start_matches([':', ' ']));
     Refusal::new(code, message)
 }
 
@@ -123,7 +124,12 @@ fn refusal(error: &VerifyError) -> Refusal {
 /// `E601` when a sum leaves 64 bits, or when shapes differ.
 pub fn add_weighted(model: &Parameters, update: &Parameters, weight: u32) -> Result<Parameters, Refusal> {
     let outside = |text: &str| {
-        Refusal::new(ErrorCode::E601, format!("expected sums inside 64 bits and equal shapes, found {text}; the update was not applied"))
+        Refusal::new(
+            ErrorCode::E601,
+            format!(
+                "expected sums inside 64 bits and equal shapes, found {text}; the update was not applied"
+            ),
+        )
     };
     if model.layers.len() != update.layers.len() {
         return Err(outside("another number of layers"));

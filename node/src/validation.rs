@@ -38,7 +38,9 @@ pub fn files(data_folder: &Path) -> Result<Vec<String>, Failure> {
     let mut names = Vec::new();
     for entry in entries {
         let name = entry.map_err(Failure::read(&folder))?.file_name();
-        names.extend(name.to_str().filter(|name| name.ends_with(".csv")).map(|name| format!("validation/{name}")));
+        names.extend(
+            name.to_str().filter(|name| name.ends_with(".csv")).map(|name| format!("validation/{name}")),
+        );
     }
     Ok(names)
 }
@@ -114,6 +116,9 @@ fn measure(program: &Program, model: &Parameters, examples: &Examples) -> Result
     match engine::evaluate(program, model, &examples.features, &examples.labels) {
         Ok(Quality::Accuracy { correct, .. }) => Ok((correct as u64, rows)),
         Err(Failure::Range(_)) => Ok((0, rows)),
-        _ => Err(Refusal::new(ErrorCode::E603, "expected a model that the validation set can judge, found another")),
+        _ => Err(Refusal::new(
+            ErrorCode::E603,
+            "expected a model that the validation set can judge, found another",
+        )),
     }
 }

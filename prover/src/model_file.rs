@@ -120,7 +120,8 @@ impl ModelFile {
         file.finish(self.metadata()?)
     }
 
-    /// Reads what [`ModelFile::to_bytes`] wrote, and nothing else.
+    /// Reads a model. Other spellings of it are read too (a padded header, further metadata): what names a model is the
+    /// digest of its integers, and not that of its file.
     ///
     /// # Errors
     /// All of [`ModelFileError`] but `File`.

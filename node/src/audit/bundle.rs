@@ -662,7 +662,8 @@ mod tests {
             changed
         };
         // Places: 21 the key, 53 the note, 59 the space, 99 the entries, 304 the contributions, 337 the receipt's flag.
-        let cases: [(ErrorCode, fn(&mut Vec<u8>)); 7] = [
+        type Change = fn(&mut Vec<u8>);
+        let cases: [(ErrorCode, Change); 7] = [
             (ErrorCode::E102, |bytes| bytes.push(0)),
             (ErrorCode::E105, |bytes| bytes[3] = b'2'),
             (ErrorCode::E101, |bytes| bytes[0] = b'w'),

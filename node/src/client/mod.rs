@@ -461,7 +461,8 @@ mod tests {
         let shown = failure("a:1", &crate::rpc::status::to_status(&refusal)).to_string();
         assert!(!shown.contains(char::is_control) && !shown.contains('\u{202e}'), "{shown:?}");
         assert!(shown.starts_with("expected `this`, found \\u{1b}[2J\\naccepted"), "{shown}");
-        let verdict = v1::Verdict { code: "E777\u{7}".to_owned(), message: text.to_owned(), ..Default::default() };
+        let verdict =
+            v1::Verdict { code: "E777\u{7}".to_owned(), message: text.to_owned(), ..Default::default() };
         assert!(!receipt::refusal(&verdict).message.contains(char::is_control));
     }
 

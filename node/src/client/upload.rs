@@ -110,7 +110,9 @@ impl Node<'_> {
         let mut tries = 1;
         let verdict = loop {
             match self.announce_and_upload(signer, parcel)? {
-                Err(Failure::Refused(refusal)) if lost_on_the_way(refusal.code) && tries < TRIES => tries += 1,
+                Err(Failure::Refused(refusal)) if lost_on_the_way(refusal.code) && tries < TRIES => {
+                    tries += 1
+                }
                 outcome => break outcome?,
             }
         };

@@ -106,7 +106,9 @@ impl<'a> Work<'a> {
         output.line("model", describe(&space.program));
         let cost = engine::estimate(&space.program, rows, options.seal)?;
         output.line("estimate", estimate_line(&space.program, &cost));
-        if let Some(limit) = options.memory_limit.filter(|&limit| cost.memory_bytes > limit) {
+        // The program is the space's: without a limit, it could take all the memory that there is.
+        let limit = options.memory_limit.or_else(engine::physical_memory);
+        if let Some(limit) = limit.filter(|&limit| cost.memory_bytes > limit) {
             return Err(Failure::Memory { needed: cost.memory_bytes, limit });
         }
         output.line(

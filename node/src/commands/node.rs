@@ -43,7 +43,8 @@ const GRACE: Duration = Duration::from_secs(10);
 
 fn load(source: &NodeSource) -> Result<NodeConfig, Failure> {
     let mut sources = Sources::of_process(source.config.clone());
-    let named = [("node.data", &source.data), ("node.listen", &source.listen), ("node.metrics", &source.metrics)];
+    let named =
+        [("node.data", &source.data), ("node.listen", &source.listen), ("node.metrics", &source.metrics)];
     let named = named.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)));
     sources.flags = named.chain(source.set.iter().cloned()).collect();
     NodeConfig::load(&sources).map_err(|error| Failure::Usage(error.to_string()))
@@ -58,7 +59,13 @@ pub fn run(arguments: &Node, output: &Output) -> Result<Exit, Failure> {
         .map_err(Failure::write(Path::new("the runtime's threads")))?;
     let traces = {
         let _within = runtime.enter();
-        config.log.traces.as_deref().map(Traces::to).transpose().map_err(|error| Failure::Usage(error.to_string()))?
+        config
+            .log
+            .traces
+            .as_deref()
+            .map(Traces::to)
+            .transpose()
+            .map_err(|error| Failure::Usage(error.to_string()))?
     };
     logs::install(config.log.format, &config.log.level, traces.as_ref())
         .map_err(|error| Failure::Usage(error.to_string()))?;
@@ -76,7 +83,8 @@ pub fn run(arguments: &Node, output: &Output) -> Result<Exit, Failure> {
         if let Some(validation) = validation::open(&config.node.data, &space.spec)? {
             core.validate_with(*id, validation);
         }
-        let program = Program::decode(&space.spec.program.0).map_err(|error| Failure::Program(error.to_string()))?;
+        let program =
+            Program::decode(&space.spec.program.0).map_err(|error| Failure::Program(error.to_string()))?;
         judge.prepare(&program, space.spec.policy.halo2)?;
     }
     let reader = core.reader()?;
@@ -100,8 +108,9 @@ pub fn run(arguments: &Node, output: &Output) -> Result<Exit, Failure> {
         let listener = Listener::bind(config.node.listen, tls, config.limits.clone())
             .await
             .map_err(|error| unusable(error.to_string()))?;
-        let exporter =
-            Exporter::bind(config.node.metrics, recorder).await.map_err(|error| unusable(error.to_string()))?;
+        let exporter = Exporter::bind(config.node.metrics, recorder)
+            .await
+            .map_err(|error| unusable(error.to_string()))?;
         let address = listener.local_address().map_err(Failure::read(Path::new("the socket")))?;
         let metrics_address = exporter.local_address().map_err(Failure::read(Path::new("the socket")))?;
         output.line("node", format!("{}   log {}", hex(&network), config.node.origin));
@@ -113,7 +122,10 @@ pub fn run(arguments: &Node, output: &Output) -> Result<Exit, Failure> {
         // Storage that failed ends the node at once: nothing may be acknowledged any more.
         tokio::task::spawn_blocking(move || {
             let _ = failing.send(thread.join().unwrap_or_else(|_| {
-                Stopped::Failed(Refusal::new(ErrorCode::E505, "the writer ended unexpectedly; start the node again"))
+                Stopped::Failed(Refusal::new(
+                    ErrorCode::E505,
+                    "the writer ended unexpectedly; start the node again",
+                ))
             }));
         });
         let (stop, stopping) = tokio::sync::oneshot::channel();
@@ -231,8 +243,9 @@ fn node_key(folder: &Path, store: &Sqlite) -> Result<SigningKey, Failure> {
     match std::fs::read_to_string(&path) {
         Ok(text) => {
             let text = Zeroizing::new(text);
-            let seed = parse_hex32(text.trim_end())
-                .map_err(|message| Failure::Key(format!("{}: {message}; restore the file from a backup", path.display())))?;
+            let seed = parse_hex32(text.trim_end()).map_err(|message| {
+                Failure::Key(format!("{}: {message}; restore the file from a backup", path.display()))
+            })?;
             Ok(SigningKey::from_bytes(&seed))
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -255,7 +268,8 @@ fn node_key(folder: &Path, store: &Sqlite) -> Result<SigningKey, Failure> {
 fn open_core(config: &NodeConfig) -> Result<Core<Sqlite>, Failure> {
     let store = Sqlite::open(&config.node.data)?;
     let key = node_key(&config.node.data, &store)?;
-    let allocations: Vec<(Id, u64)> = config.genesis.iter().map(|(account, amount)| (*account, *amount)).collect();
+    let allocations: Vec<(Id, u64)> =
+        config.genesis.iter().map(|(account, amount)| (*account, *amount)).collect();
     Ok(Core::open(store, key, &config.node.origin, config.node.operator, &allocations, core::now())?)
 }
 
@@ -307,28 +321,39 @@ pub fn doctor(source: &NodeSource, output: &Output) -> Result<Exit, Failure> {
     let identity = match &config.tls.files {
         Some((file, key)) => certificate::load(file, key).map(|found| found.fingerprint().to_string()),
         None if folder.join("tls-cert.pem").exists() => {
-            certificate::load_or_create(folder, &config.tls.names).map(|found| found.fingerprint().to_string())
+            certificate::load_or_create(folder, &config.tls.names)
+                .map(|found| found.fingerprint().to_string())
         }
         None => Ok("made on the first run".to_owned()),
     };
     check("tls", identity.map_err(|error| error.to_string()));
     for (topic, address) in [("listen", config.node.listen), ("metrics", config.node.metrics)] {
         let bound = std::net::TcpListener::bind(address);
-        check(topic, bound.map(|_| address.to_string()).map_err(|error| {
-            format!("expected to listen on {address}, found: {error}; is the node running already?")
-        }));
+        check(
+            topic,
+            bound.map(|_| address.to_string()).map_err(|error| {
+                format!("expected to listen on {address}, found: {error}; is the node running already?")
+            }),
+        );
     }
     if let Some(found) = crate::observe::process::open_files_limit() {
         let needed = config.limits.open_files();
         let text = format!("{found} open files allowed");
-        let few = format!("expected at least {needed} open files for limits.max_connections, found {found}; raise ulimit -n");
+        let few = format!(
+            "expected at least {needed} open files for limits.max_connections, found {found}; raise ulimit -n"
+        );
         check("files", if found >= needed { Ok(text) } else { Err(few) });
     }
     let clock = core::now();
     // No older than this software.
-    check("clock", if clock > 1_760_000_000 { Ok(format!("{clock} s")) } else {
-        Err(format!("expected a clock that is set, found {clock} s since 1970; set it"))
-    });
+    check(
+        "clock",
+        if clock > 1_760_000_000 {
+            Ok(format!("{clock} s"))
+        } else {
+            Err(format!("expected a clock that is set, found {clock} s since 1970; set it"))
+        },
+    );
     check("log", stored_log(&config).map_err(|error| error.to_string()));
     if wrong == 0 {
         Ok(Exit::Success)
@@ -348,10 +373,12 @@ fn stored_log(config: &NodeConfig) -> Result<String, Failure> {
 
 fn writable(folder: &Path) -> Result<String, String> {
     let probe = folder.join(".doctor");
-    let tried = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&probe, b"probe")).and_then(|()| std::fs::remove_file(&probe));
-    tried
-        .map(|()| folder.display().to_string())
-        .map_err(|error| format!("expected to write in {}, found: {error}; check its owner and the disk", folder.display()))
+    let tried = std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(&probe, b"probe"))
+        .and_then(|()| std::fs::remove_file(&probe));
+    tried.map(|()| folder.display().to_string()).map_err(|error| {
+        format!("expected to write in {}, found: {error}; check its owner and the disk", folder.display())
+    })
 }
 
 fn free_space(folder: &Path) -> Result<String, String> {
@@ -375,7 +402,10 @@ pub fn backup(arguments: &Backup, output: &Output) -> Result<Exit, Failure> {
     let (from, to) = (&arguments.data, &arguments.out);
     let database = from.join(crate::store::DATABASE);
     if !database.exists() {
-        return Err(Failure::Usage(format!("{}: expected a node's data folder, found no database in it", from.display())));
+        return Err(Failure::Usage(format!(
+            "{}: expected a node's data folder, found no database in it",
+            from.display()
+        )));
     }
     std::fs::create_dir(to).map_err(Failure::write(to))?;
     prepare_folder(to)?;
@@ -416,7 +446,15 @@ pub fn revert(arguments: &Revert, output: &Output) -> Result<Exit, Failure> {
     let Some((id, _)) = space else {
         return Err(Failure::Usage(format!("expected a space of this node, found `{}`", arguments.space)));
     };
-    let logged = core.revert(*id, arguments.version, arguments.reason.clone(), core::now()).map_err(Failure::Refused)?;
-    output.line("revert", format!("{} has the integers of version {}   entry {}", arguments.space, arguments.version, logged.entry));
+    let logged = core
+        .revert(*id, arguments.version, arguments.reason.clone(), core::now())
+        .map_err(Failure::Refused)?;
+    output.line(
+        "revert",
+        format!(
+            "{} has the integers of version {}   entry {}",
+            arguments.space, arguments.version, logged.entry
+        ),
+    );
     Ok(Exit::Success)
 }

@@ -5,8 +5,8 @@ use crate::cli::{PolicyName, SpaceAction, SpaceInit};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Output, hex};
-use crate::{keys, spaces};
 use crate::validation;
+use crate::{keys, spaces};
 use std::path::{Path, PathBuf};
 use weightproof_ledger::canonical::Bytes;
 use weightproof_ledger::event::SpaceSpec;
@@ -58,7 +58,8 @@ fn init(arguments: &SpaceInit, output: &Output) -> Result<Exit, Failure> {
             PolicyName::Tokens => Policy::with_tokens(),
         },
     };
-    let kept = arguments.validation.as_deref().map(|data| keep_validation(data, &mut spec, &path)).transpose()?;
+    let kept =
+        arguments.validation.as_deref().map(|data| keep_validation(data, &mut spec, &path)).transpose()?;
     let text = spaces::to_toml(&spec)?;
     // What is written must be what the node reads: a bad name is said here and not when the node starts.
     spaces::parse(&text).map_err(|problems| Failure::Usage(problems.join("; ")))?;
@@ -73,7 +74,10 @@ fn init(arguments: &SpaceInit, output: &Output) -> Result<Exit, Failure> {
     if let Some(kept) = kept {
         let place = validation::path(Path::new("DATA"), &spec.name);
         let text = "its rows leave the machine never, what it measures does";
-        output.line("wrote", format!("{}   (mode 0600) for the node's {}   {text}", kept.display(), place.display()));
+        output.line(
+            "wrote",
+            format!("{}   (mode 0600) for the node's {}   {text}", kept.display(), place.display()),
+        );
     }
     output.line(
         "wrote",

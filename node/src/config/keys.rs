@@ -83,7 +83,12 @@ pub const KEYS: &[Key] = &[
     key("tls.names", Kind::List, "[]", "further names in the certificate that is made"),
     key("log.format", Kind::Word(&["text", "json"]), "\"text\"", "form of log lines"),
     key("log.level", Kind::Text, "\"info\"", "least level of log lines, or directives"),
-    key("log.traces", Kind::Text, "", "OpenTelemetry collector that gets traces, such as http://127.0.0.1:4317"),
+    key(
+        "log.traces",
+        Kind::Text,
+        "",
+        "OpenTelemetry collector that gets traces, such as http://127.0.0.1:4317",
+    ),
     limit("limits.max_connections", Kind::Number, "connections in total"),
     limit("limits.max_connections_per_peer", Kind::Number, "connections from one address (IPv6: /64)"),
     limit("limits.max_handshakes", Kind::Number, "TLS handshakes at once; an eighth for one peer"),

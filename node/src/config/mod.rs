@@ -264,7 +264,11 @@ impl Lint<'_> {
             self.problem("log.level", "info, or info,weightproof_node=debug", &error.to_string());
         }
         if let Some(found) = raw.log.traces.as_ref().filter(|url| !url.starts_with("http://")) {
-            self.problem("log.traces", "a URL that begins with http://", &format!("\"{}\"", crate::observe::clip(found)));
+            self.problem(
+                "log.traces",
+                "a URL that begins with http://",
+                &format!("\"{}\"", crate::observe::clip(found)),
+            );
         }
         for contradiction in raw.limits.contradictions() {
             let key = format!("limits.{}", contradiction.key);

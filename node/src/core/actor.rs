@@ -70,9 +70,10 @@ impl Commands {
     async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Refusal> {
         let (reply, answer) = oneshot::channel();
         self.0.try_send(command(reply)).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => {
-                Refusal::new(ErrorCode::E401, "expected room for a change, found the queue full; try again in a moment")
-            }
+            mpsc::error::TrySendError::Full(_) => Refusal::new(
+                ErrorCode::E401,
+                "expected room for a change, found the queue full; try again in a moment",
+            ),
             mpsc::error::TrySendError::Closed(_) => stopping(),
         })?;
         answer.await.unwrap_or_else(|_| Err(stopping()))
@@ -122,7 +123,10 @@ impl Commands {
 }
 
 fn stopping() -> Refusal {
-    Refusal::new(ErrorCode::E401, "expected a running node, found one that is stopping; try again when it is back")
+    Refusal::new(
+        ErrorCode::E401,
+        "expected a running node, found one that is stopping; try again when it is back",
+    )
 }
 
 /// Unix seconds.
@@ -134,7 +138,10 @@ pub(crate) fn now() -> u64 {
 fn randomness() -> Result<Id, Refusal> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|error| {
-        Refusal::new(ErrorCode::E505, format!("expected randomness from the operating system, found: {error}"))
+        Refusal::new(
+            ErrorCode::E505,
+            format!("expected randomness from the operating system, found: {error}"),
+        )
     })?;
     Ok(bytes)
 }

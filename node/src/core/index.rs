@@ -80,9 +80,12 @@ impl Index {
                     self.punished += 1;
                 }
                 Effect::Slashed { .. } => self.punished += 1,
-                Effect::RoundClosed { space, round, version: number, digest, contributions, .. } if *contributions > 0 => {
+                Effect::RoundClosed { space, round, version: number, digest, contributions, .. }
+                    if *contributions > 0 =>
+                {
                     let contributions = self.pending.remove(space).unwrap_or_default();
-                    let made = Version { round: *round, contributions, ..version(*number, *digest, entry.index) };
+                    let made =
+                        Version { round: *round, contributions, ..version(*number, *digest, entry.index) };
                     self.versions.entry(*space).or_default().push(made);
                 }
                 Effect::Reverted { space, version: number, to, digest } => {

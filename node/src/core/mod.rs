@@ -91,6 +91,8 @@ struct Model {
     program: Arc<Program>,
     /// The present version, with what the open round added.
     candidate: Arc<Parameters>,
+    /// Rows that it answers rightly on the validation set, once measured.
+    right: Option<u64>,
 }
 
 /// The writer.
@@ -124,7 +126,10 @@ impl<S: Store> Core<S> {
         let mut index = Index::default();
         let note = store.load(&mut |position, bytes| {
             if position != replay.state().entries {
-                return Err(Refusal::new(ErrorCode::E506, format!("expected entry {}, found entry {position}", replay.state().entries)));
+                return Err(Refusal::new(
+                    ErrorCode::E506,
+                    format!("expected entry {}, found entry {position}", replay.state().entries),
+                ));
             }
             index.record(&replay.play(&bytes)?);
             Ok(())
@@ -133,7 +138,9 @@ impl<S: Store> Core<S> {
         let network = key.verifying_key().to_bytes();
         let (state, tree) = replay.into_parts();
         if state.entries > 0 && state.network != network {
-            return Err(StoreError::Corrupt("expected a log begun by this node's key, found another node's".to_owned()));
+            return Err(StoreError::Corrupt(
+                "expected a log begun by this node's key, found another node's".to_owned(),
+            ));
         }
         *write(&shared.tree) = tree;
         *write(&shared.index) = index;
@@ -155,8 +162,12 @@ impl<S: Store> Core<S> {
             let operator = operator.unwrap_or(network);
             let event = Event::Genesis { network, operator, allocations: allocations.to_vec() };
             core.record(event, now, Change::default()).map_err(|refusal| match core.failed.take() {
-                Some(_) => StoreError::Fatal { action: "write the log's first entry", reason: refusal.message },
-                None => StoreError::Corrupt(format!("expected a genesis that the rules take, found {refusal}")),
+                Some(_) => {
+                    StoreError::Fatal { action: "write the log's first entry", reason: refusal.message }
+                }
+                None => {
+                    StoreError::Corrupt(format!("expected a genesis that the rules take, found {refusal}"))
+                }
             })?;
         }
         Ok(core)
@@ -170,13 +181,17 @@ impl<S: Store> Core<S> {
             let program = Program::decode(&space.spec.program.0)
                 .map_err(|_| damaged("expected its program, found other bytes"))?;
             let digest = space.open_round().map_or_else(|| space.digest(), |round| round.candidate);
-            let bytes = self.store.model(&digest)?.ok_or_else(|| damaged("expected the integers of its model, found none"))?;
+            let bytes = self
+                .store
+                .model(&digest)?
+                .ok_or_else(|| damaged("expected the integers of its model, found none"))?;
             let model = Parameters::decode(&bytes, &program)
                 .map_err(|_| damaged("expected the integers of its model, found other bytes"))?;
             if model.digest(&program).ok() != Some(digest) {
                 return Err(damaged("expected the integers of its model, found others"));
             }
-            self.models.insert(*id, Model { program: Arc::new(program), candidate: Arc::new(model) });
+            self.models
+                .insert(*id, Model { program: Arc::new(program), candidate: Arc::new(model), right: None });
         }
         Ok(())
     }
@@ -222,7 +237,8 @@ impl<S: Store> Core<S> {
             tree.append(leaf_hash(&change.entry));
             (tree.len(), tree.root())
         };
-        let signed = Checkpoint::new(self.origin.as_str(), size, root).and_then(|checkpoint| checkpoint.sign(&self.key));
+        let signed = Checkpoint::new(self.origin.as_str(), size, root)
+            .and_then(|checkpoint| checkpoint.sign(&self.key));
         let written = match signed {
             Ok(note) => {
                 change.checkpoint = note;
@@ -259,13 +275,14 @@ impl<S: Store> Core<S> {
     /// # Errors
     /// The rules' refusal, or `E505`.
     pub fn create_space(&mut self, spec: SpaceSpec, now: u64) -> Result<Id, Refusal> {
-        let program = Program::decode(&spec.program.0).map_err(|error| Refusal::new(error.code(), error.to_string()))?;
+        let program = Program::decode(&spec.program.0)
+            .map_err(|error| Refusal::new(error.code(), error.to_string()))?;
         let model = Parameters::initial(&program, spec.seed);
         let digest = judge::digest(&model, &program)?;
         let change = Change { models: vec![(digest, model.encode())], ..Change::default() };
         let id = weightproof_ledger::step::space_id(&self.state.network, &spec);
         self.record(Event::CreateSpace { spec }, now, change)?;
-        self.models.insert(id, Model { program: Arc::new(program), candidate: Arc::new(model) });
+        self.models.insert(id, Model { program: Arc::new(program), candidate: Arc::new(model), right: None });
         Ok(id)
     }
 
@@ -289,7 +306,8 @@ impl<S: Store> Core<S> {
                 // The rules ask less of a failing proof than `admit`: who unstaked, rotated its key or outlasted the round
                 // while the verifier worked does not get away.
                 let statement = signed.submission.statement()?;
-                let outcome = Outcome::Invalid { code: weightproof_ledger::action::code_number(refusal.code) };
+                let outcome =
+                    Outcome::Invalid { code: weightproof_ledger::action::code_number(refusal.code) };
                 (statement.digest(), statement.space, outcome, Some(refusal), None)
             }
             Judgement::Valid { update, largest } => {
@@ -301,8 +319,9 @@ impl<S: Store> Core<S> {
                 change.models.push((digest, candidate.encode()));
                 change.dropped_models.extend(self.superseded(&space, &digest));
                 change.contribution = Some((admitted.statement_digest, file));
+                let right = quality.as_ref().map(|quality| quality.after);
                 let outcome = Outcome::Valid { candidate: digest, largest, quality };
-                (admitted.statement_digest, space, outcome, None, Some(candidate))
+                (admitted.statement_digest, space, outcome, None, Some((candidate, right)))
             }
         };
         let event = Event::Contribution { signed: signed.clone(), outcome };
@@ -311,23 +330,38 @@ impl<S: Store> Core<S> {
         let receipt = self.receipt(&statement_digest, &signed, refusal.as_ref(), &effects, next.time);
         change.receipt = Some((statement_digest, receipt.encode()));
         self.record(event, now, change)?;
-        if let (Some(candidate), Some(model)) = (candidate, self.models.get_mut(&space)) {
+        if let (Some((candidate, right)), Some(model)) = (candidate, self.models.get_mut(&space)) {
             model.candidate = Arc::new(candidate);
+            model.right = right;
         }
         crash_point("before-answer");
         Ok(Decided { receipt, refusal })
     }
 
-    fn next_candidate(&self, space: &Id, update: &Parameters, weight: u32) -> Result<(Id, Parameters), Refusal> {
-        let model = self.models.get(space).ok_or_else(|| Refusal::new(ErrorCode::E201, "expected a space of this node, found another"))?;
+    fn next_candidate(
+        &self,
+        space: &Id,
+        update: &Parameters,
+        weight: u32,
+    ) -> Result<(Id, Parameters), Refusal> {
+        let model = self
+            .models
+            .get(space)
+            .ok_or_else(|| Refusal::new(ErrorCode::E201, "expected a space of this node, found another"))?;
         let candidate = judge::add_weighted(&model.candidate, update, weight)?;
         Ok((judge::digest(&candidate, &model.program)?, candidate))
     }
 
     fn quality(&self, space: &Id, candidate: &Parameters) -> Result<Option<Quality>, Refusal> {
-        let (Some(measure), Some(model)) = (self.validation.get(space), self.models.get(space)) else { return Ok(None) };
-        let (before, rows) = measure(&model.candidate)?;
-        let (after, _) = measure(candidate)?;
+        let (Some(measure), Some(model)) = (self.validation.get(space), self.models.get(space)) else {
+            return Ok(None);
+        };
+        let (after, rows) = measure(candidate)?;
+        // Each model is measured once: as a candidate it was.
+        let before = match model.right {
+            Some(before) => before,
+            None => measure(&model.candidate)?.0,
+        };
         Ok(Some(Quality { before, after, rows }))
     }
 
@@ -370,7 +404,11 @@ impl<S: Store> Core<S> {
     ///
     /// # Errors
     /// `E505`, or a refusal of the randomness.
-    pub fn tick(&mut self, now: u64, randomness: &mut dyn FnMut() -> Result<Id, Refusal>) -> Result<Vec<Entry>, Refusal> {
+    pub fn tick(
+        &mut self,
+        now: u64,
+        randomness: &mut dyn FnMut() -> Result<Id, Refusal>,
+    ) -> Result<Vec<Entry>, Refusal> {
         let mut entries = Vec::new();
         let ids: Vec<Id> = self.state.spaces.keys().copied().collect();
         for space in ids {
@@ -400,7 +438,9 @@ impl<S: Store> Core<S> {
             // Cheap looks first: a step copies the state.
             Event::CloseRound { .. } if space.open_round().is_none() => false,
             Event::OpenRound { .. } if space.open_round().is_some() => false,
-            Event::OpenRound { .. } => space.admissible().count() >= space.spec.policy.minimum_datasets as usize,
+            Event::OpenRound { .. } => {
+                space.admissible().count() >= space.spec.policy.minimum_datasets as usize
+            }
             Event::Release { .. } => {
                 space.members.values().any(|member| member.unbonding.iter().any(|part| part.release <= now))
             }
@@ -420,7 +460,12 @@ impl<S: Store> Core<S> {
 }
 
 /// The stored log must be the one whose end was signed: neither shorter nor longer nor another.
-fn check_checkpoint(note: Option<&str>, origin: &str, key: &SigningKey, replay: &Replay) -> Result<(), StoreError> {
+fn check_checkpoint(
+    note: Option<&str>,
+    origin: &str,
+    key: &SigningKey,
+    replay: &Replay,
+) -> Result<(), StoreError> {
     let size = replay.state().entries;
     let Some(note) = note else {
         return if size == 0 {
@@ -429,8 +474,10 @@ fn check_checkpoint(note: Option<&str>, origin: &str, key: &SigningKey, replay: 
             Err(StoreError::Corrupt(format!("expected a checkpoint of {size} entries, found none")))
         };
     };
-    let verifier = VerifierKey::new(origin, key.verifying_key()).map_err(|error| StoreError::Corrupt(error.to_string()))?;
-    let checkpoint = Checkpoint::open(note, origin, &verifier).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    let verifier = VerifierKey::new(origin, key.verifying_key())
+        .map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    let checkpoint =
+        Checkpoint::open(note, origin, &verifier).map_err(|error| StoreError::Corrupt(error.to_string()))?;
     if checkpoint.size() != size || *checkpoint.root() != replay.root() {
         return Err(StoreError::Corrupt(format!(
             "expected the {} entries that the checkpoint signs, found {size} entries, or others",

@@ -23,14 +23,16 @@ impl Traces {
     /// # Errors
     /// [`ObserveError::Traces`] when the endpoint is no URL.
     pub fn to(endpoint: &str) -> Result<Traces, ObserveError> {
-        let exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint).build().map_err(|error| {
-            ObserveError::Traces { endpoint: super::clip(endpoint), reason: error.to_string() }
-        })?;
+        let exporter =
+            SpanExporter::builder().with_tonic().with_endpoint(endpoint).build().map_err(|error| {
+                ObserveError::Traces { endpoint: super::clip(endpoint), reason: error.to_string() }
+            })?;
         let resource = Resource::builder()
             .with_service_name("weightproof")
             .with_attribute(opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
             .build();
-        let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build();
+        let provider =
+            SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build();
         Ok(Traces { provider })
     }
 

@@ -65,6 +65,8 @@ pub struct Context {
     pub watchers: Arc<Gate>,
     /// Downloads at a time.
     pub downloads: Arc<Gate>,
+    /// Downloads of models at a time: members must get theirs whoever fetches bundles.
+    pub model_downloads: Arc<Gate>,
     /// Streams of log entries at a time.
     pub logs: Arc<Gate>,
     /// Connections that send a contribution at a time.
@@ -93,6 +95,7 @@ impl Context {
             queue: Arc::new(Semaphore::new(QUEUE)),
             watchers: Gate::new(limits.max_connections, limits.max_connections_per_peer),
             downloads: Gate::new(DOWNLOADS.0, DOWNLOADS.1),
+            model_downloads: Gate::new(DOWNLOADS.0, DOWNLOADS.1),
             logs: Gate::new(LOGS.0, LOGS.1),
             uploading: Gate::new(UPLOADING.0, UPLOADING.1),
             quotas: Mutex::new(limits.quotas()),
@@ -125,8 +128,14 @@ impl Context {
     ///
     /// # Errors
     /// `E201` when there is no such version.
-    pub fn plan_bundle(&self, snapshot: &Snapshot, space: &Id, version: u64) -> Result<bundle::Plan, Refusal> {
-        bundle::plan(snapshot, &read(&self.handle.shared.index), space, version).map_err(|error| bundle_refusal(&error))
+    pub fn plan_bundle(
+        &self,
+        snapshot: &Snapshot,
+        space: &Id,
+        version: u64,
+    ) -> Result<bundle::Plan, Refusal> {
+        bundle::plan(snapshot, &read(&self.handle.shared.index), space, version)
+            .map_err(|error| bundle_refusal(&error))
     }
 
     /// Counts a request of a peer.
@@ -162,7 +171,11 @@ impl Context {
     ///
     /// # Errors
     /// `E106` without an authorization, `E404`, the rules' refusal.
-    pub async fn act(&self, authorization: Option<v1::Authorization>, action: Action) -> Result<Option<v1::Logged>, Status> {
+    pub async fn act(
+        &self,
+        authorization: Option<v1::Authorization>,
+        action: Action,
+    ) -> Result<Option<v1::Logged>, Status> {
         let refused = |refusal: Refusal| to_status(&refusal);
         let authorization = authorization.ok_or_else(|| {
             refused(Refusal::new(ErrorCode::E106, "expected an authorization, found none; sign the request"))
@@ -179,7 +192,9 @@ impl Context {
         if let Err(refusal) = self.check_signature(&envelope, &signature) {
             // A key that ended with this very action signed it: whoever repeats it for a lost answer gets that.
             let known = read(&self.handle.shared.index).action(&account, &envelope.digest());
-            return known.map(|Logged { entry, time }| Some(v1::Logged { entry, time })).ok_or_else(|| refused(refusal));
+            return known
+                .map(|Logged { entry, time }| Some(v1::Logged { entry, time }))
+                .ok_or_else(|| refused(refusal));
         }
         self.count_account(&account).map_err(refused)?;
         let Logged { entry, time } = self.handle.commands.act(envelope, signature).await.map_err(refused)?;
@@ -193,9 +208,14 @@ impl Context {
     fn check_signature(&self, envelope: &Envelope, signature: &[u8; 64]) -> Result<(), Refusal> {
         let snapshot = self.snapshot();
         // An account begins with the key that it is named after.
-        let key = snapshot.state.accounts.get(&envelope.account).map_or(Some(envelope.account), |account| account.key);
+        let key = snapshot
+            .state
+            .accounts
+            .get(&envelope.account)
+            .map_or(Some(envelope.account), |account| account.key);
         let key = key.ok_or_else(|| {
-            let text = "expected an account with a key, found one whose key was revoked; join with another key";
+            let text =
+                "expected an account with a key, found one whose key was revoked; join with another key";
             Refusal::new(ErrorCode::E205, text)
         })?;
         envelope.verify(&key, signature)
@@ -217,9 +237,17 @@ impl Context {
             return Ok(model);
         }
         let bytes = self.reader.model(digest).map_err(|error| Refusal::from(&error))?.ok_or_else(|| {
-            Refusal::new(ErrorCode::E203, "expected a model that the node keeps, found none with this digest; fetch the present one")
+            Refusal::new(
+                ErrorCode::E203,
+                "expected a model that the node keeps, found none with this digest; fetch the present one",
+            )
         })?;
-        let corrupt = || Refusal::new(ErrorCode::E506, "expected the model's integers, found others; the operator must restore the data folder");
+        let corrupt = || {
+            Refusal::new(
+                ErrorCode::E506,
+                "expected the model's integers, found others; the operator must restore the data folder",
+            )
+        };
         let model = Parameters::decode(&bytes, program).map_err(|_| corrupt())?;
         if model.digest(program).ok() != Some(*digest) {
             return Err(corrupt());
@@ -244,7 +272,9 @@ impl Context {
     ) -> Result<T, Status> {
         let reader = Arc::clone(&self.reader);
         let result = tokio::task::spawn_blocking(move || read(&reader)).await;
-        let result = result.map_err(|_| to_status(&Refusal::new(ErrorCode::E505, "a read of the database ended unexpectedly")))?;
+        let result = result.map_err(|_| {
+            to_status(&Refusal::new(ErrorCode::E505, "a read of the database ended unexpectedly"))
+        })?;
         result.map_err(|error| to_status(&Refusal::from(&error)))
     }
 }
@@ -285,5 +315,8 @@ pub fn space<'a>(snapshot: &'a Snapshot, found: &[u8]) -> Result<(Id, &'a Space)
 
 /// There is none.
 pub fn no_space() -> Refusal {
-    Refusal::new(ErrorCode::E201, "expected a space of this node, found another; `weightproof spaces` lists them")
+    Refusal::new(
+        ErrorCode::E201,
+        "expected a space of this node, found another; `weightproof spaces` lists them",
+    )
 }

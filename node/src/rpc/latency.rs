@@ -21,7 +21,8 @@ impl Latencies {
 
     /// The value that a share of them does not exceed; 0 without any.
     pub fn quantile(&self, share: f64) -> f64 {
-        let mut sorted: Vec<f64> = self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
+        let mut sorted: Vec<f64> =
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
         sorted.sort_by(f64::total_cmp);
         let place = (share * sorted.len() as f64).ceil() as usize;
         sorted.get(place.saturating_sub(1)).copied().unwrap_or(0.0)

@@ -33,7 +33,9 @@ pub async fn serve(
         let _ = ending.send(());
     };
     let serving = server(&limits)
-        .trace_fn(|request| tracing::info_span!("request", method = %crate::observe::clip(request.uri().path())))
+        .trace_fn(
+            |request| tracing::info_span!("request", method = %crate::observe::clip(request.uri().path())),
+        )
         .layer(GuardLayer::new(context, UPLOADS))
         .layer(DeadlineLayer::new(&limits, UPLOADS))
         .add_routes(routes)
@@ -52,7 +54,9 @@ async fn routes(context: &Arc<Context>) -> Routes {
     let part = size.min(context.limits.chunk_size() + MAXIMUM_REQUEST);
     macro_rules! limited {
         ($server:path, $request:expr) => {
-            <$server>::new(services.clone()).max_decoding_message_size($request).max_encoding_message_size(4 * size)
+            <$server>::new(services.clone())
+                .max_decoding_message_size($request)
+                .max_encoding_message_size(4 * size)
         };
         ($server:path) => {
             limited!($server, MAXIMUM_REQUEST)

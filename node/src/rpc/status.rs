@@ -10,8 +10,8 @@ pub const CODE_KEY: &str = "weightproof-code";
 /// The gRPC code of an error code (the table in `specs/node.md`).
 pub fn grpc_code(code: ErrorCode) -> Code {
     use ErrorCode::{
-        E101, E102, E103, E104, E105, E106, E202, E205, E301, E302, E303, E304, E305, E306, E307, E308, E401, E402,
-        E403, E404, E501, E502, E504, E505, E506,
+        E101, E102, E103, E104, E105, E106, E202, E205, E301, E302, E303, E304, E305, E306, E307, E308, E401,
+        E402, E403, E404, E501, E502, E504, E505, E506,
     };
     match code {
         E101 | E102 | E103 | E104 | E105 | E106 | E301 | E302 | E303 | E304 | E305 | E306 | E307 | E308 => {
@@ -44,25 +44,32 @@ pub fn typed(status: Status) -> Status {
     }
     let message = status.message();
     let (code, text) = match status.code() {
-        Code::OutOfRange => (ErrorCode::E403, format!("expected a shorter message, found: {message}; send less")),
+        Code::OutOfRange => {
+            (ErrorCode::E403, format!("expected a shorter message, found: {message}; send less"))
+        }
         Code::Internal if message.starts_with("Missing request") => {
             (ErrorCode::E106, "expected a request message, found none; send one".to_owned())
         }
-        Code::Internal => {
-            (ErrorCode::E101, format!("expected a message of this method, found: {message}; send what the .proto file says"))
-        }
+        Code::Internal => (
+            ErrorCode::E101,
+            format!("expected a message of this method, found: {message}; send what the .proto file says"),
+        ),
         Code::Unimplemented if message.is_empty() => (
             ErrorCode::E105,
-            "expected a method that this node has, found another; ask it for its services (reflection)".to_owned(),
+            "expected a method that this node has, found another; ask it for its services (reflection)"
+                .to_owned(),
         ),
-        Code::Unimplemented => {
-            (ErrorCode::E105, format!("expected a message that is not compressed, found: {message}; send it as it is"))
-        }
+        Code::Unimplemented => (
+            ErrorCode::E105,
+            format!("expected a message that is not compressed, found: {message}; send it as it is"),
+        ),
         Code::DeadlineExceeded => {
             let text = message.strip_prefix("E402: ").unwrap_or(message);
             (ErrorCode::E402, text.to_owned())
         }
-        Code::ResourceExhausted => (ErrorCode::E401, format!("expected fewer requests at once, found: {message}")),
+        Code::ResourceExhausted => {
+            (ErrorCode::E401, format!("expected fewer requests at once, found: {message}"))
+        }
         _ => return status,
     };
     let mut found = to_status(&Refusal::new(code, text));

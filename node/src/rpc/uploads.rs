@@ -21,7 +21,7 @@ const PER_ACCOUNT: usize = 2;
 /// Uploads at a time.
 const TOTAL: usize = 1024;
 /// Bytes of all unfinished uploads together, as announced.
-const TOTAL_BYTES: u64 = 16 << 30;
+const TOTAL_BYTES: u64 = 2 << 30;
 /// An upload that nobody goes on with for so long is forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(3600);
 
@@ -98,7 +98,9 @@ impl Uploads {
         let own = known.values().filter(|upload| upload.account == account);
         if own.clone().count() >= PER_ACCOUNT {
             // Whoever begins another has mostly given up an older one: its round is over. Not one that is being judged.
-            let idle = own.filter(|upload| upload.deciding.try_lock().is_ok()).min_by_key(|upload| upload.progress().used);
+            let idle = own
+                .filter(|upload| upload.deciding.try_lock().is_ok())
+                .min_by_key(|upload| upload.progress().used);
             let Some(idle) = idle.map(|upload| upload.id) else {
                 return Err(full(&format!("{PER_ACCOUNT} of this account that are being judged")));
             };
@@ -121,7 +123,8 @@ impl Uploads {
         let signature = Mutex::new(signature);
         let deciding = tokio::sync::Mutex::new(());
         let newest = tokio::sync::watch::Sender::new(0);
-        let upload = Arc::new(Upload { id, submission, signature, account, path, progress, newest, deciding });
+        let upload =
+            Arc::new(Upload { id, submission, signature, account, path, progress, newest, deciding });
         known.insert(id, Arc::clone(&upload));
         Ok(upload)
     }
@@ -209,7 +212,8 @@ impl Upload {
         let mut progress = self.progress();
         progress.generation += 1;
         progress.used = Instant::now();
-        let file = OpenOptions::new().create(true).append(true).open(&self.path).map_err(|error| disk(&error))?;
+        let file =
+            OpenOptions::new().create(true).append(true).open(&self.path).map_err(|error| disk(&error))?;
         let generation = progress.generation;
         self.newest.send_replace(generation);
         Ok(Writing { upload: Arc::clone(self), generation, newest: self.newest.subscribe(), file })
@@ -222,12 +226,15 @@ impl Upload {
     pub fn file(&self) -> Result<Vec<u8>, Refusal> {
         let bytes = fs::read(&self.path).map_err(|error| disk(&error))?;
         let submission = &self.submission;
-        if bytes.len() as u64 != submission.file_length || Sha256::digest(&bytes)[..] != submission.file_digest[..] {
+        if bytes.len() as u64 != submission.file_length
+            || Sha256::digest(&bytes)[..] != submission.file_digest[..]
+        {
             let mut progress = self.progress();
             progress.received = 0;
             progress.generation += 1;
             let _ = fs::remove_file(&self.path);
-            let text = "expected the bytes that were signed, found others; upload the file again from the start";
+            let text =
+                "expected the bytes that were signed, found others; upload the file again from the start";
             return Err(Refusal::new(ErrorCode::E101, text));
         }
         Ok(bytes)
@@ -235,7 +242,10 @@ impl Upload {
 }
 
 fn newer() -> Refusal {
-    Refusal::new(ErrorCode::E501, "expected to be the only connection of this upload, found a newer one; go on there")
+    Refusal::new(
+        ErrorCode::E501,
+        "expected to be the only connection of this upload, found a newer one; go on there",
+    )
 }
 
 impl Writing {
@@ -259,13 +269,18 @@ impl Writing {
         }
         let received = progress.received;
         if offset > received {
-            let text = format!("expected a part from byte {received} on, found one from byte {offset}; begin again to learn the offset");
+            let text = format!(
+                "expected a part from byte {received} on, found one from byte {offset}; begin again to learn the offset"
+            );
             return Err(Refusal::new(ErrorCode::E501, text));
         }
         let length = self.upload.submission.file_length;
         let end = offset.saturating_add(part.len() as u64);
         if end > length {
-            return Err(Refusal::new(ErrorCode::E403, format!("expected the announced {length} bytes, found more")));
+            return Err(Refusal::new(
+                ErrorCode::E403,
+                format!("expected the announced {length} bytes, found more"),
+            ));
         }
         // At most the part's length.
         let fresh = part.get((received - offset) as usize..).unwrap_or(&[]);
@@ -343,15 +358,20 @@ mod tests {
     fn an_account_has_few_uploads_and_a_new_one_takes_the_place_of_the_idlest() {
         let folder = tempfile::tempdir().unwrap();
         let uploads = Uploads::open(folder.path()).unwrap();
-        let own: Vec<_> =
-            (0..PER_ACCOUNT as u8).map(|number| uploads.begin([number; 32], [9; 32], signed(b"x")).unwrap()).collect();
+        let own: Vec<_> = (0..PER_ACCOUNT as u8)
+            .map(|number| uploads.begin([number; 32], [9; 32], signed(b"x")).unwrap())
+            .collect();
         own[0].write().unwrap().part(0, b"x").unwrap();
         uploads.begin([98; 32], [8; 32], signed(b"x")).unwrap();
         // The first was used last. The second has been given up: it makes room, and its bytes are gone.
         own[1].write().unwrap().part(0, b"x").unwrap();
         own[0].write().unwrap();
         uploads.begin([99; 32], [9; 32], signed(b"x")).unwrap();
-        assert!(uploads.find(&[1; 32]).is_none() && uploads.find(&[0; 32]).is_some() && uploads.find(&[98; 32]).is_some());
+        assert!(
+            uploads.find(&[1; 32]).is_none()
+                && uploads.find(&[0; 32]).is_some()
+                && uploads.find(&[98; 32]).is_some()
+        );
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         // Those that are being judged stay.
         let judged: Vec<_> = [[0; 32], [99; 32]].iter().map(|id| uploads.find(id).unwrap()).collect();

@@ -57,7 +57,12 @@ pub fn receipt(signed: &SignedReceipt) -> v1::SignedReceipt {
     }
 }
 
-fn verdict(statement: &Statement, refusal: Option<&Refusal>, signed: Option<&SignedReceipt>, milliseconds: f64) -> v1::Verdict {
+fn verdict(
+    statement: &Statement,
+    refusal: Option<&Refusal>,
+    signed: Option<&SignedReceipt>,
+    milliseconds: f64,
+) -> v1::Verdict {
     v1::Verdict {
         accepted: refusal.is_none(),
         code: refusal.map_or_else(String::new, |refusal| refusal.code.to_string()),
@@ -75,11 +80,19 @@ impl Context {
     ///
     /// # Errors
     /// `E505`, `E506`.
-    pub fn logged_verdict(&self, statement: &Statement, replay: bool) -> Result<Option<v1::Verdict>, Refusal> {
+    pub fn logged_verdict(
+        &self,
+        statement: &Statement,
+        replay: bool,
+    ) -> Result<Option<v1::Verdict>, Refusal> {
         let bytes = self.reader.receipt(&statement.digest()).map_err(|error| Refusal::from(&error))?;
         let Some(bytes) = bytes else { return Ok(None) };
-        let signed = SignedReceipt::decode(&bytes, "receipt")
-            .map_err(|_| Refusal::new(ErrorCode::E506, "expected a stored receipt, found other bytes; the operator must restore the data folder"))?;
+        let signed = SignedReceipt::decode(&bytes, "receipt").map_err(|_| {
+            Refusal::new(
+                ErrorCode::E506,
+                "expected a stored receipt, found other bytes; the operator must restore the data folder",
+            )
+        })?;
         let entry = signed.receipt.entry;
         Ok(Some(match code_of(signed.receipt.verdict) {
             Some(code) => {
@@ -90,7 +103,9 @@ impl Context {
                 let mut found = verdict(statement, None, Some(&signed), 0.0);
                 if replay {
                     found.code = ErrorCode::E202.to_string();
-                    found.message = format!("the contribution was accepted in entry {entry}; this is its receipt, nothing was done again");
+                    found.message = format!(
+                        "the contribution was accepted in entry {entry}; this is its receipt, nothing was done again"
+                    );
                 }
                 found
             }
@@ -140,8 +155,16 @@ impl Context {
             let _in = span.enter();
             context.judge_upload(&judged)
         })
-        .await
-        .map_err(|_| Refusal::new(ErrorCode::E401, "the verifier ended unexpectedly; upload again"))?;
+        .await;
+        let Ok(result) = result else {
+            // A fault of ours, and the same file would meet it again: the contributor gets an answer, the operator a line.
+            tracing::error!(file = %crate::output::hex(&upload.submission.file_digest), "the verifier failed on a file; please report it with the file");
+            let text = "expected a verdict, found that the verifier failed on this file; please report it with the file";
+            let verdict = verdict(&statement, Some(&Refusal::new(ErrorCode::E401, text)), None, 0.0);
+            self.unlogged.keep(upload.id, verdict.clone());
+            self.uploads.finish(&upload.id);
+            return Ok(verdict);
+        };
         let (judgement, file, milliseconds) = match result {
             Ok(judged) => judged,
             Err(Stop::About(refusal)) if is_final(refusal.code) => {
@@ -152,7 +175,8 @@ impl Context {
         let decided = self.handle.commands.contribution(upload.signed(), judgement, file).await;
         let verdict = match decided {
             Ok(decided) => {
-                let verdict = verdict(&statement, decided.refusal.as_ref(), Some(&decided.receipt), milliseconds);
+                let verdict =
+                    verdict(&statement, decided.refusal.as_ref(), Some(&decided.receipt), milliseconds);
                 metrics::submission(decided.refusal.as_ref().map(|refusal| refusal.code));
                 metrics::rewarded(decided.receipt.receipt.reward);
                 self.announce(&verdict);
@@ -173,10 +197,16 @@ impl Context {
     ///
     /// # Errors
     /// As there.
-    pub async fn logged(self: &Arc<Self>, statement: &Statement, replay: bool) -> Result<Option<v1::Verdict>, Refusal> {
+    pub async fn logged(
+        self: &Arc<Self>,
+        statement: &Statement,
+        replay: bool,
+    ) -> Result<Option<v1::Verdict>, Refusal> {
         let (context, about) = (Arc::clone(self), statement.clone());
         let logged = tokio::task::spawn_blocking(move || context.logged_verdict(&about, replay)).await;
-        logged.map_err(|_| Refusal::new(ErrorCode::E401, "a read of the database ended unexpectedly; ask again"))?
+        logged.map_err(|_| {
+            Refusal::new(ErrorCode::E401, "a read of the database ended unexpectedly; ask again")
+        })?
     }
 
     /// Refuses an upload without a log entry, unless it was decided on another way meanwhile: then that is the answer.
@@ -214,8 +244,10 @@ impl Context {
         let snapshot = self.snapshot();
         let admitted = admit(&snapshot.state, &upload.signed())?;
         let file = upload.file().map_err(Stop::Way)?;
-        let space = snapshot.state.spaces.get(&admitted.statement.space).ok_or_else(super::context::no_space)?;
-        let program = Program::decode(&space.spec.program.0).map_err(|error| Refusal::new(error.code(), error.to_string()))?;
+        let space =
+            snapshot.state.spaces.get(&admitted.statement.space).ok_or_else(super::context::no_space)?;
+        let program = Program::decode(&space.spec.program.0)
+            .map_err(|error| Refusal::new(error.code(), error.to_string()))?;
         let base = self.model(&admitted.statement.model_digest, &program)?;
         match self.judge.judge(&file, &base, &admitted.statement) {
             Ok(judged) => {
@@ -224,7 +256,9 @@ impl Context {
                 let judgement = Judgement::Valid { update: judged.update, largest: judged.largest };
                 Ok((judgement, file, judged.milliseconds))
             }
-            Err(refusal) if is_proof_fault(refusal.code) => Ok((Judgement::Invalid(refusal), Vec::new(), 0.0)),
+            Err(refusal) if is_proof_fault(refusal.code) => {
+                Ok((Judgement::Invalid(refusal), Vec::new(), 0.0))
+            }
             Err(refusal) => Err(Stop::About(refusal)),
         }
     }
@@ -262,5 +296,8 @@ fn may_be_mended(code: ErrorCode) -> bool {
 }
 
 fn stopping() -> Refusal {
-    Refusal::new(ErrorCode::E401, "expected a running node, found one that is stopping; try again when it is back")
+    Refusal::new(
+        ErrorCode::E401,
+        "expected a running node, found one that is stopping; try again when it is back",
+    )
 }

@@ -38,7 +38,9 @@ pub struct Change {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The disk or the database says no.
-    #[error("expected to {action}, found: {reason}; free space and check the disk, then start the node again: nothing acknowledged is lost")]
+    #[error(
+        "expected to {action}, found: {reason}; free space and check the disk, then start the node again: nothing acknowledged is lost"
+    )]
     Fatal {
         /// What was tried.
         action: &'static str,
@@ -46,13 +48,15 @@ pub enum StoreError {
         reason: String,
     },
     /// What is there contradicts itself.
-    #[error("{0}; restore the data folder from a backup")]
+    #[error("{0}; restore the data folder from its newest backup (an older one forks the log)")]
     Corrupt(String),
     /// Another process has the store.
     #[error("expected a data folder that no other process uses, found {0} locked; stop the other node first")]
     Locked(String),
     /// A newer version wrote the store.
-    #[error("expected a store of schema {expected} or older, found {found}; use the version of weightproof that wrote it, or a newer one")]
+    #[error(
+        "expected a store of schema {expected} or older, found {found}; use the version of weightproof that wrote it, or a newer one"
+    )]
     Newer {
         /// What this version knows.
         expected: u32,

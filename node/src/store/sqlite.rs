@@ -54,7 +54,9 @@ pub const DATABASE: &str = "node.sqlite";
 fn fatal(action: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
     move |error| match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
-            StoreError::Corrupt(format!("expected an undamaged database, found while trying to {action}: {error}"))
+            StoreError::Corrupt(format!(
+                "expected an undamaged database, found while trying to {action}: {error}"
+            ))
         }
         _ => StoreError::Fatal { action, reason: error.to_string() },
     }
@@ -105,7 +107,10 @@ impl Sqlite {
 
 fn lock(folder: &Path) -> Result<File, StoreError> {
     let path = folder.join("lock");
-    let failed = |error: std::io::Error| StoreError::Fatal { action: "lock the data folder", reason: error.to_string() };
+    let failed = |error: std::io::Error| StoreError::Fatal {
+        action: "lock the data folder",
+        reason: error.to_string(),
+    };
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
     // The system drops the lock with the process, however it ends: there are no stale ones.
     match file.try_lock() {
@@ -128,7 +133,9 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
 /// Tests limit the database's size: SQLite then answers as on a full disk.
 fn limit_size(connection: &Connection) -> Result<(), StoreError> {
     #[cfg(feature = "failpoints")]
-    if let Some(pages) = std::env::var("WEIGHTPROOF_DATABASE_PAGES").ok().and_then(|text| text.parse::<u32>().ok()) {
+    if let Some(pages) =
+        std::env::var("WEIGHTPROOF_DATABASE_PAGES").ok().and_then(|text| text.parse::<u32>().ok())
+    {
         connection.pragma_update(None, "max_page_count", pages).map_err(fatal("limit the database"))?;
     }
     let _ = connection;
@@ -158,8 +165,10 @@ impl Store for Sqlite {
     ) -> Result<Option<String>, StoreError> {
         let failed = fatal("read the log");
         {
-            let mut statement =
-                self.connection.prepare("SELECT position, bytes FROM entries ORDER BY position").map_err(&failed)?;
+            let mut statement = self
+                .connection
+                .prepare("SELECT position, bytes FROM entries ORDER BY position")
+                .map_err(&failed)?;
             let mut rows = statement.query([]).map_err(&failed)?;
             while let Some(row) = rows.next().map_err(&failed)? {
                 let (position, bytes) = (row.get(0).map_err(&failed)?, row.get(1).map_err(&failed)?);
@@ -271,14 +280,19 @@ impl Reader {
     /// [`StoreError::Fatal`].
     pub fn open(path: &Path) -> Result<Reader, StoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags).map_err(fatal("open the database for reading"))?;
+        let connection =
+            Connection::open_with_flags(path, flags).map_err(fatal("open the database for reading"))?;
         connection
             .busy_timeout(std::time::Duration::from_secs(5))
             .map_err(fatal("open the database for reading"))?;
         Ok(Reader { connection: Mutex::new(connection) })
     }
 
-    fn with<T>(&self, action: &'static str, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+    fn with<T>(
+        &self,
+        action: &'static str,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
         // A reader that panicked holds no half-made state: the connection only reads.
         let connection = self.connection.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         read(&connection).map_err(fatal(action))
@@ -290,9 +304,11 @@ impl Reader {
     /// [`StoreError`].
     pub fn entries(&self, start: u64, count: u64) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
         self.with("read the log", |connection| {
-            let mut select = connection
-                .prepare_cached("SELECT position, bytes FROM entries WHERE position >= ?1 ORDER BY position LIMIT ?2")?;
-            let rows = select.query_map(params![start as i64, count as i64], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let mut select = connection.prepare_cached(
+                "SELECT position, bytes FROM entries WHERE position >= ?1 ORDER BY position LIMIT ?2",
+            )?;
+            let rows = select
+                .query_map(params![start as i64, count as i64], |row| Ok((row.get(0)?, row.get(1)?)))?;
             rows.collect()
         })
     }
@@ -354,7 +370,12 @@ impl Reader {
             )?;
             let before = i64::try_from(before).unwrap_or(i64::MAX);
             let rows = select.query_map(params![account, before, count], |row| {
-                Ok(Movement { entry: row.get(0)?, time: row.get(1)?, amount: row.get(2)?, cause: row.get(3)? })
+                Ok(Movement {
+                    entry: row.get(0)?,
+                    time: row.get(1)?,
+                    amount: row.get(2)?,
+                    cause: row.get(3)?,
+                })
             })?;
             rows.collect()
         })

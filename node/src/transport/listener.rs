@@ -866,7 +866,15 @@ mod tests {
         let (near, far) = tokio::io::duplex(64);
         let address: SocketAddr = "192.0.2.1:1".parse().unwrap();
         let place = Places::take(&Arc::new(Places::new(limits)), PeerKey::of(address.ip())).unwrap();
-        (Guarded::new(near, PeerInfo { address, certificate: None, unread: Unread::default() }, limits, place), far)
+        (
+            Guarded::new(
+                near,
+                PeerInfo { address, certificate: None, unread: Unread::default() },
+                limits,
+                place,
+            ),
+            far,
+        )
     }
 
     #[tokio::test(start_paused = true)]

@@ -22,7 +22,12 @@ async fn announce(
     Ok(client.begin_contribution(begin(key, network, file)).await?.into_inner())
 }
 
-async fn upload(channel: &Channel, name: &[u8], offset: usize, bytes: &[u8]) -> Result<v1::Verdict, tonic::Status> {
+async fn upload(
+    channel: &Channel,
+    name: &[u8],
+    offset: usize,
+    bytes: &[u8],
+) -> Result<v1::Verdict, tonic::Status> {
     let parts = [v1::UploadContributionRequest {
         upload: name.to_vec().into(),
         offset: offset as u64,
@@ -56,7 +61,10 @@ fn what_can_be_mended_is_not_refused_for_ever() {
         // The stake falls below the minimum while the bytes are on their way.
         let action = Action::Unstake { space: holder.space, amount: 1 };
         let authorization = Some(holder.authorize(&network, action));
-        ledger.unstake(v1::UnstakeRequest { authorization, space: space.clone().into(), amount: 1 }).await.unwrap();
+        ledger
+            .unstake(v1::UnstakeRequest { authorization, space: space.clone().into(), amount: 1 })
+            .await
+            .unwrap();
         let verdict = upload(&channel, &begun.upload, 0, &file.bytes).await.unwrap();
         assert_eq!((verdict.accepted, verdict.code.as_str(), verdict.receipt), (false, "E503", None));
         assert_eq!(refused(announce(&channel, &holder.key, &network, &file).await).0, "E503");
@@ -85,7 +93,8 @@ fn a_key_that_is_rotated_during_an_upload_loses_no_contribution() {
         let proof = Possession { network: network_id, account: holder.account(), key }.sign(&new);
         let authorization = Some(holder.authorize(&network, Action::RotateKey { key, proof }));
         let mut members = v1::members_service_client::MembersServiceClient::new(channel.clone());
-        let request = v1::RotateKeyRequest { authorization, key: key.to_vec().into(), proof: proof.to_vec().into() };
+        let request =
+            v1::RotateKeyRequest { authorization, key: key.to_vec().into(), proof: proof.to_vec().into() };
         members.rotate_key(request).await.unwrap();
         assert_eq!(refused(announce(&channel, &holder.key, &network, &file).await).0, "E205");
         let verdict = submit(&channel, &new, &network, &file, &file.bytes).await.unwrap();
@@ -178,7 +187,9 @@ fn strangers_who_hold_upload_places_keep_nobody_out() {
             let stranger = node.connect().await.unwrap();
             for _ in 0..60 {
                 let mut client = ContributionsServiceClient::new(stranger.clone());
-                silent.push(tokio::spawn(async move { client.upload_contribution(tokio_stream::pending()).await }));
+                silent.push(tokio::spawn(async move {
+                    client.upload_contribution(tokio_stream::pending()).await
+                }));
             }
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -240,7 +251,17 @@ fn a_first_run_is_one_process_and_looking_is_no_beginning() {
     let doctor = || {
         let data = node.data().display().to_string();
         let found = std::process::Command::new(env!("CARGO_BIN_EXE_weightproof"))
-            .args(["doctor", "--config", &config, "--data", &data, "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0"])
+            .args([
+                "doctor",
+                "--config",
+                &config,
+                "--data",
+                &data,
+                "--listen",
+                "127.0.0.1:0",
+                "--metrics",
+                "127.0.0.1:0",
+            ])
             .env("XDG_CACHE_HOME", cache())
             .env("HOME", folder.path())
             .output()
@@ -248,7 +269,10 @@ fn a_first_run_is_one_process_and_looking_is_no_beginning() {
         String::from_utf8(found.stdout).unwrap()
     };
     let text = doctor();
-    assert!(text.lines().any(|line| line.starts_with("log") && line.contains("begun on the first run")), "{text}");
+    assert!(
+        text.lines().any(|line| line.starts_with("log") && line.contains("begun on the first run")),
+        "{text}"
+    );
     assert!(!node.data().join("node.key").exists());
     std::fs::write(node.data().join("node.key"), "07".repeat(32)).unwrap();
     doctor();
@@ -291,7 +315,10 @@ fn a_backup_has_all_that_a_node_needs_to_go_on() {
     {
         use std::os::unix::fs::PermissionsExt;
         let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(&copy), mode(&copy.join("node.key")), mode(&copy.join("validation/tiny.csv"))), (0o700, 0o600, 0o600));
+        assert_eq!(
+            (mode(&copy), mode(&copy.join("node.key")), mode(&copy.join("validation/tiny.csv"))),
+            (0o700, 0o600, 0o600)
+        );
     }
     assert_eq!(node.stop(), Some(0));
     std::fs::rename(&data, folder.path().join("lost")).unwrap();
@@ -313,7 +340,8 @@ fn one_upload_is_one_place_however_often_it_is_begun() {
         // A connection that names the upload and then says nothing more.
         let silent = || {
             let (sender, receiver) = tokio::sync::mpsc::channel(1);
-            let part = v1::UploadContributionRequest { upload: name.clone(), offset: 0, part: Default::default() };
+            let part =
+                v1::UploadContributionRequest { upload: name.clone(), offset: 0, part: Default::default() };
             sender.try_send(part).unwrap();
             let mut client = ContributionsServiceClient::new(channel.clone());
             let parts = tokio_stream::wrappers::ReceiverStream::new(receiver);

@@ -110,7 +110,10 @@ impl Witness {
         replay.state().check_invariants().unwrap();
         let logged: Vec<_> = all.iter().flat_map(|bytes| accepted(bytes)).collect();
         for digest in self.accepted.keys() {
-            assert!(logged.iter().any(|known| known[..] == digest[..]), "an acknowledged contribution is gone");
+            assert!(
+                logged.iter().any(|known| known[..] == digest[..]),
+                "an acknowledged contribution is gone"
+            );
         }
         assert_eq!(rewards, slots.len() as u64 * REWARD);
         replay
@@ -130,7 +133,12 @@ fn accepted(entry: &[u8]) -> Vec<Id> {
 }
 
 /// Submits until there is a verdict, over any number of ends of the node.
-async fn settle(node: &Mutex<Node>, holder: &Holder, network: &[u8], file: &File) -> weightproof_node::rpc::v1::Verdict {
+async fn settle(
+    node: &Mutex<Node>,
+    holder: &Holder,
+    network: &[u8],
+    file: &File,
+) -> weightproof_node::rpc::v1::Verdict {
     let started = Instant::now();
     loop {
         assert!(started.elapsed() < Duration::from_secs(60), "no verdict");
@@ -164,7 +172,8 @@ fn a_power_cut_at_any_write_loses_nothing_and_pays_nothing_twice() {
         drop(channel);
         let mut last = 0;
         // The contribution's own entry, then the round's end, then the next round's beginning.
-        let times = |place: &str| if place.ends_with("-change") || place.ends_with("commit") { 1..=3 } else { 1..=1 };
+        let times =
+            |place: &str| if place.ends_with("-change") || place.ends_with("commit") { 1..=3 } else { 1..=1 };
         for (place, time) in PLACES.iter().flat_map(|place| times(place).map(move |time| (place, time))) {
             let at = format!("{place}:{time}@{}", trigger.display());
             {
@@ -183,7 +192,10 @@ fn a_power_cut_at_any_write_loses_nothing_and_pays_nothing_twice() {
             }
             let waited = Instant::now();
             while !node.lock().unwrap().has_ended() {
-                assert!(waited.elapsed() < Duration::from_secs(20), "{place} was not reached the {time}. time");
+                assert!(
+                    waited.elapsed() < Duration::from_secs(20),
+                    "{place} was not reached the {time}. time"
+                );
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             std::fs::remove_file(&trigger).unwrap();
@@ -231,7 +243,9 @@ fn power_cuts_at_random_under_load() {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                     continue;
                 }
-                let Ok(base) = model(&channel, holder.space, Some(round.model_version)).await else { continue };
+                let Ok(base) = model(&channel, holder.space, Some(round.model_version)).await else {
+                    continue;
+                };
                 last = round.number;
                 let file = holder.prove(&Task { round, base: base.parameters });
                 let verdict = settle(&node, holder, &network, &file).await;
@@ -242,7 +256,8 @@ fn power_cuts_at_random_under_load() {
             // Fixed: a failure can be looked at again, as far as threads allow.
             let mut random = 0x9e37_79b9_7f4a_7c15_u64;
             for _ in 0..cuts {
-                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                random =
+                    random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 tokio::time::sleep(Duration::from_millis(100 + (random >> 33) % 700)).await;
                 let node = Arc::clone(&node);
                 tokio::task::spawn_blocking(move || {
@@ -262,7 +277,8 @@ fn power_cuts_at_random_under_load() {
         let mut witness = witness.into_inner().unwrap();
         let replay = witness.check(&channel).await;
         assert!(witness.accepted.len() > 4, "only {} contributions", witness.accepted.len());
-        let balances: u64 = holders.iter().map(|holder| replay.state().accounts[&holder.account()].balance).sum();
+        let balances: u64 =
+            holders.iter().map(|holder| replay.state().accounts[&holder.account()].balance).sum();
         assert_eq!(balances, 2 * 900 + REWARD * witness.accepted.len() as u64);
     });
 }
@@ -292,7 +308,8 @@ fn fails(name: &str, prepare: impl FnOnce(&mut Node, &std::path::Path) + Send) {
         let answer = holder.submit(&channel, &network, &file).await;
         // It may end before its answer is out; what it must not do is to acknowledge.
         if let Err(status) = &answer {
-            let code = status.metadata().get("weightproof-code").map(|code| code.to_str().unwrap().to_owned());
+            let code =
+                status.metadata().get("weightproof-code").map(|code| code.to_str().unwrap().to_owned());
             assert!(code.is_none() || code.as_deref() == Some("E505"), "{name}: {status:?}");
         } else {
             panic!("{name}: acknowledged {answer:?}");

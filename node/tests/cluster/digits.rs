@@ -1,8 +1,8 @@
 //! The whole product: three holders with thirds of the digits, ten rounds, over TLS, as commands that people type; an auditor
 //! after them; and a fourth member who never trains.
 use super::harness::*;
-use std::path::{Path, PathBuf};
 use std::ops::{Deref, DerefMut};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -121,7 +121,8 @@ impl Machine {
 
 /// Rows of the digits: a test set and three thirds of the rest, in a fixed shuffle.
 fn split(folder: &Path) -> (PathBuf, Vec<PathBuf>) {
-    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/digits.csv")).unwrap();
+    let text =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/digits.csv")).unwrap();
     let (header, rows) = text.split_once('\n').unwrap();
     let mut rows: Vec<&str> = rows.lines().collect();
     let mut random = 7u64;
@@ -157,7 +158,8 @@ fn three_holders_train_the_digits_and_an_auditor_agrees() {
     let sample = thirds[0].display().to_string();
     let arguments = ["space", "init", &sample, "--label", "digit", "--name", "digits", "--policy", "tokens"];
     operator.run(&[&arguments[..], &["--model", "program.toml", "--out", "digits.toml"]].concat());
-    let mut spec = spaces::parse(&std::fs::read_to_string(operator.home.join("digits.toml")).unwrap()).unwrap();
+    let mut spec =
+        spaces::parse(&std::fs::read_to_string(operator.home.join("digits.toml")).unwrap()).unwrap();
     spec.policy = Policy {
         minimum_stake: 100,
         bond: 40,
@@ -167,7 +169,8 @@ fn three_holders_train_the_digits_and_an_auditor_agrees() {
         ..spec.policy
     };
 
-    let holders: Vec<Machine> = (0..3).map(|number| Machine::new(folder.path(), &format!("holder-{number}"))).collect();
+    let holders: Vec<Machine> =
+        (0..3).map(|number| Machine::new(folder.path(), &format!("holder-{number}"))).collect();
     holders.iter().for_each(|holder| drop(holder.run(&["init"])));
     let liar = signing_key(77);
     let mut allocations: Vec<_> = holders.iter().map(|holder| (public_key(holder), 1_000)).collect();
@@ -278,9 +281,12 @@ async fn wait_for(
         if round.number == number && round.contributions == contributions {
             return;
         }
-        let ended = working.iter_mut().any(|child| child.try_wait().unwrap().is_some_and(|status| !status.success()));
+        let ended =
+            working.iter_mut().any(|child| child.try_wait().unwrap().is_some_and(|status| !status.success()));
         if ended || started.elapsed() > Duration::from_secs(180) {
-            let said = holders.iter().map(|holder| std::fs::read_to_string(holder.home.join("contribute.txt")).unwrap());
+            let said = holders
+                .iter()
+                .map(|holder| std::fs::read_to_string(holder.home.join("contribute.txt")).unwrap());
             panic!("round {number}: {round:?}\n{}", said.collect::<Vec<_>>().join("\n"));
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -296,7 +302,13 @@ async fn wait_for_version(channel: &Channel, space: [u8; 32], version: u64) {
 }
 
 /// Everything that somebody who never trains can try with others' files.
-async fn lie(channel: &Channel, network: &[u8], key: &ed25519_dalek::SigningKey, holders: &[Machine], number: u64) {
+async fn lie(
+    channel: &Channel,
+    network: &[u8],
+    key: &ed25519_dalek::SigningKey,
+    holders: &[Machine],
+    number: u64,
+) {
     let own = account(key);
     let before = (checkpoint(channel).await, balance(channel, own).await);
     // One with as many rows as the liar claims, or the length of its proof would give the forgery away at once.
@@ -315,13 +327,15 @@ async fn lie(channel: &Channel, network: &[u8], key: &ed25519_dalek::SigningKey,
     if number > 1 {
         let old = victim.file(number - 1);
         let (round, beacon) = (file.statement.round, file.statement.beacon);
-        let own = Statement { contributor: own, dataset_root: [9; 32], dataset_rows: 479, ..old.statement.clone() };
+        let own =
+            Statement { contributor: own, dataset_root: [9; 32], dataset_rows: 479, ..old.statement.clone() };
         let statement = Statement { round, beacon, ..own };
         let old = File { bytes: old.bytes, statement };
         assert_eq!(refused(submit(channel, key, network, &old, &old.bytes).await).0, "E203");
     }
     // Replayed: whoever replays a submission has the owner's signature, and the node has the first receipt.
-    let mut contributions = v1::contributions_service_client::ContributionsServiceClient::new(channel.clone());
+    let mut contributions =
+        v1::contributions_service_client::ContributionsServiceClient::new(channel.clone());
     let digest = file.statement.digest().to_vec();
     let request = v1::GetVerdictRequest { statement_digest: digest.into() };
     let known = contributions.get_verdict(request).await.unwrap().into_inner().verdict.unwrap();

@@ -138,11 +138,8 @@ impl Node {
     /// Whether it came to listen before it ended.
     pub fn try_start(&mut self) -> bool {
         assert!(self.child.is_none());
-        let errors = std::fs::File::options()
-            .create(true)
-            .append(true)
-            .open(self.folder.join("stderr.txt"))
-            .unwrap();
+        let errors =
+            std::fs::File::options().create(true).append(true).open(self.folder.join("stderr.txt")).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_weightproof"))
             .args(&self.arguments)
             .args(["--listen", &self.address, "--metrics", &self.metrics])
@@ -236,7 +233,8 @@ impl Node {
     pub fn connection(&self) -> impl Future<Output = Result<Channel, String>> + Send + use<> {
         let (address, path) = (self.address.clone(), self.data().join("tls-cert.pem"));
         async move {
-            let chain = weightproof_node::transport::certificate::certificates(&path).map_err(|error| error.to_string())?;
+            let chain = weightproof_node::transport::certificate::certificates(&path)
+                .map_err(|error| error.to_string())?;
             let trust = pin::Trust::Pinned(Pinned { certificate_der: chain[0].to_vec() });
             pin::channel(&address, &trust, None, &Limits::default()).await.map_err(|error| error.to_string())
         }
@@ -308,13 +306,15 @@ impl Holder {
     pub fn new(number: u8) -> Holder {
         let program = program();
         let rows = 12usize;
-        let value = |row: usize, column: usize| ((row * 37 + column * 101 + number as usize * 13) % 512) as i16 - 256;
+        let value =
+            |row: usize, column: usize| ((row * 37 + column * 101 + number as usize * 13) % 512) as i16 - 256;
         let features = (0..rows).flat_map(|row| (0..4).map(move |column| value(row, column))).collect();
         let labels = (0..rows).flat_map(|row| if value(row, 0) > 0 { [0, 1] } else { [1, 0] }).collect();
         let examples = Examples { inputs: 4, outputs: 2, features, labels };
         let committer = Committer::new(generators());
         let dataset =
-            CommittedDataset::commit(examples, &Layout::new(&program), &committer, &[number], &Silent).unwrap();
+            CommittedDataset::commit(examples, &Layout::new(&program), &committer, &[number], &Silent)
+                .unwrap();
         Holder::with(number, Arc::new(dataset))
     }
 
@@ -372,7 +372,9 @@ impl Holder {
                 return Ok(Task { round, base: base.parameters });
             }
             if started.elapsed() > Duration::from_secs(60) {
-                return Err(Status::deadline_exceeded(format!("no round after {last}: {round:?} {admitted}")));
+                return Err(Status::deadline_exceeded(format!(
+                    "no round after {last}: {round:?} {admitted}"
+                )));
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -415,16 +417,32 @@ impl Holder {
     }
 
     /// Signs and uploads a file, and waits for the verdict.
-    pub async fn submit(&self, channel: &Channel, network: &[u8], file: &File) -> Result<v1::Verdict, Status> {
+    pub async fn submit(
+        &self,
+        channel: &Channel,
+        network: &[u8],
+        file: &File,
+    ) -> Result<v1::Verdict, Status> {
         submit(channel, &self.key, network, file, &file.bytes).await
     }
 }
 
-pub fn authorize(key: &SigningKey, account: Id, nonce: u64, network: &[u8], action: Action) -> v1::Authorization {
+pub fn authorize(
+    key: &SigningKey,
+    account: Id,
+    nonce: u64,
+    network: &[u8],
+    action: Action,
+) -> v1::Authorization {
     let network = network.try_into().unwrap();
     let expires = now_millis() / 1000 + 600;
     let signature = Envelope { network, account, nonce, expires, action }.sign(key);
-    v1::Authorization { account: account.to_vec().into(), nonce, expires, signature: signature.to_vec().into() }
+    v1::Authorization {
+        account: account.to_vec().into(),
+        nonce,
+        expires,
+        signature: signature.to_vec().into(),
+    }
 }
 
 pub fn now_millis() -> u64 {

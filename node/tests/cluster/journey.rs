@@ -244,7 +244,9 @@ fn a_validation_set_that_the_space_committed_to_changes_the_reward() {
             let verdict = holder.submit(&channel, &network, &holder.prove(&task)).await.unwrap();
             let receipt = verdict.receipt.unwrap();
             let bytes = entries(&channel).await.swap_remove(receipt.entry as usize);
-            let Event::Contribution { outcome, .. } = Entry::decode(&bytes, "entry").unwrap().event else { panic!() };
+            let Event::Contribution { outcome, .. } = Entry::decode(&bytes, "entry").unwrap().event else {
+                panic!()
+            };
             let Outcome::Valid { quality: Some(quality), .. } = outcome else { panic!("{outcome:?}") };
             assert_eq!(quality.rows, 40);
             let gross = weightproof_ledger::step::reward(&policy, 8, 1, Some(&quality), 0);

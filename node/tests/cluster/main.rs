@@ -7,6 +7,6 @@ mod crash;
 mod digits;
 mod harness;
 mod journey;
-mod traces;
 mod load;
 mod reflection;
+mod traces;

@@ -2,8 +2,12 @@
 use super::harness::*;
 use std::sync::{Arc, Mutex};
 
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
-use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
+    TraceService, TraceServiceServer,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
@@ -45,7 +49,8 @@ fn a_collector_gets_requests_verifications_and_changes() {
         serving.abort();
     });
     let requests = collector.0.lock().unwrap();
-    let spans = requests.iter().flat_map(|request| &request.resource_spans).flat_map(|spans| &spans.scope_spans);
+    let spans =
+        requests.iter().flat_map(|request| &request.resource_spans).flat_map(|spans| &spans.scope_spans);
     let names: Vec<&str> = spans.flat_map(|scope| &scope.spans).map(|span| span.name.as_str()).collect();
     for expected in ["request", "verify", "change"] {
         assert!(names.contains(&expected), "{expected} is not among {names:?}");

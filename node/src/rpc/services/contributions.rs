@@ -81,7 +81,10 @@ impl v1::contributions_service_server::ContributionsService for Services {
         let first = next.as_ref().map(|part| part.upload.clone()).unwrap_or_default();
         let name = id("upload", &first).map_err(refused)?;
         let upload = self.0.uploads.find(&name).ok_or_else(|| {
-            refused(Refusal::new(ErrorCode::E106, "expected an announced upload, found none of this name; begin again"))
+            refused(Refusal::new(
+                ErrorCode::E106,
+                "expected an announced upload, found none of this name; begin again",
+            ))
         })?;
         let mut writing = upload.write().map_err(refused)?;
         // Parts may come again, and may be small; without end they would keep a core busy for one announcement.
@@ -92,7 +95,11 @@ impl v1::contributions_service_server::ContributionsService for Services {
                 refused(Refusal::new(ErrorCode::E403, text))
             })?;
             if part.part.len() > self.0.limits.chunk_size() {
-                let text = format!("expected parts of at most {} bytes, found {}", self.0.limits.chunk_size(), part.part.len());
+                let text = format!(
+                    "expected parts of at most {} bytes, found {}",
+                    self.0.limits.chunk_size(),
+                    part.part.len()
+                );
                 return Err(refused(Refusal::new(ErrorCode::E403, text)));
             }
             metrics::upload_bytes(part.part.len());
@@ -151,7 +158,8 @@ impl v1::contributions_service_server::ContributionsService for Services {
                 };
                 let lost = match event {
                     Ok(event) if wanted.is_empty() || event.verdict.space == wanted => {
-                        if !sending.send(Ok(v1::WatchVerdictsResponse { verdict: Some(event.verdict) })).await {
+                        if !sending.send(Ok(v1::WatchVerdictsResponse { verdict: Some(event.verdict) })).await
+                        {
                             break;
                         }
                         false
@@ -190,7 +198,10 @@ impl v1::contributions_service_server::ContributionsService for Services {
         };
         let file = self.0.read(read).await?;
         let file = file.ok_or_else(|| {
-            refused(Refusal::new(ErrorCode::E201, "expected an accepted contribution, found none with this statement"))
+            refused(Refusal::new(
+                ErrorCode::E201,
+                "expected an accepted contribution, found none with this statement",
+            ))
         })?;
         let (mut sending, stream) = Sending::open(self.0.limits.request_deadline, ROOM, pass);
         let part = self.0.limits.chunk_size();
@@ -204,7 +215,11 @@ impl v1::contributions_service_server::ContributionsService for Services {
 impl Services {
     /// The first verdict, when a refused announcement is that of a contribution that was decided on. The signature was checked
     /// before any of the refusals that lead here.
-    async fn replayed(&self, signed: &SignedSubmission, refusal: &Refusal) -> Result<Option<v1::Verdict>, Status> {
+    async fn replayed(
+        &self,
+        signed: &SignedSubmission,
+        refusal: &Refusal,
+    ) -> Result<Option<v1::Verdict>, Status> {
         if !may_be_logged(refusal.code) {
             return Ok(None);
         }
@@ -222,7 +237,9 @@ async fn next_part(
         Ok(part) => part.map_err(typed),
         Err(_) => {
             let limit = show_duration(deadline);
-            let text = format!("expected the next part within {limit}, found none; begin again and go on from there");
+            let text = format!(
+                "expected the next part within {limit}, found none; begin again and go on from there"
+            );
             Err(refused(Refusal::new(ErrorCode::E402, text)))
         }
     }
@@ -231,7 +248,8 @@ async fn next_part(
 fn submission(context: &Context, request: v1::BeginContributionRequest) -> Result<SignedSubmission, Refusal> {
     let v1::BeginContributionRequest { statement, file_digest, file_length, signature } = request;
     if statement.len() > MAXIMUM_STATEMENT {
-        let text = format!("statement: expected at most {MAXIMUM_STATEMENT} bytes, found {}", statement.len());
+        let text =
+            format!("statement: expected at most {MAXIMUM_STATEMENT} bytes, found {}", statement.len());
         return Err(Refusal::new(ErrorCode::E103, text));
     }
     Ok(SignedSubmission {
@@ -249,7 +267,8 @@ fn submission(context: &Context, request: v1::BeginContributionRequest) -> Resul
 fn check_length(context: &Context, signed: &SignedSubmission, admitted: &Admitted) -> Result<(), Refusal> {
     let snapshot = context.snapshot();
     let space = snapshot.state.spaces.get(&admitted.statement.space).ok_or_else(no_space)?;
-    let program = Program::decode(&space.spec.program.0).map_err(|error| Refusal::new(error.code(), error.to_string()))?;
+    let program = Program::decode(&space.spec.program.0)
+        .map_err(|error| Refusal::new(error.code(), error.to_string()))?;
     let longest = longest_contribution(&program, admitted.statement.dataset_rows, admitted.statement.seal);
     let found = signed.submission.file_length;
     if found == 0 || found > longest {

@@ -33,13 +33,19 @@ impl v1::ledger_service_server::LedgerService for Services {
         Ok(Response::new(v1::StakeResponse { logged: self.0.act(authorization, action).await? }))
     }
 
-    async fn unstake(&self, request: Request<v1::UnstakeRequest>) -> Result<Response<v1::UnstakeResponse>, Status> {
+    async fn unstake(
+        &self,
+        request: Request<v1::UnstakeRequest>,
+    ) -> Result<Response<v1::UnstakeResponse>, Status> {
         let v1::UnstakeRequest { authorization, space, amount } = request.into_inner();
         let action = Action::Unstake { space: id("space", &space).map_err(refused)?, amount };
         Ok(Response::new(v1::UnstakeResponse { logged: self.0.act(authorization, action).await? }))
     }
 
-    async fn transfer(&self, request: Request<v1::TransferRequest>) -> Result<Response<v1::TransferResponse>, Status> {
+    async fn transfer(
+        &self,
+        request: Request<v1::TransferRequest>,
+    ) -> Result<Response<v1::TransferResponse>, Status> {
         let v1::TransferRequest { authorization, to, amount } = request.into_inner();
         let action = Action::Transfer { to: id("to", &to).map_err(refused)?, amount };
         Ok(Response::new(v1::TransferResponse { logged: self.0.act(authorization, action).await? }))

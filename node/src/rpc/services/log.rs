@@ -30,7 +30,10 @@ impl v1::log_service_server::LogService for Services {
         let tree = read(&self.0.handle.shared.tree);
         let hashes = tree.inclusion_proof(index, size).map_err(|error| refused(log_refusal(&error)))?;
         let leaf = tree.leaf(index).unwrap_or_default();
-        Ok(Response::new(v1::GetInclusionProofResponse { leaf_hash: leaf.to_vec().into(), hashes: list(&hashes) }))
+        Ok(Response::new(v1::GetInclusionProofResponse {
+            leaf_hash: leaf.to_vec().into(),
+            hashes: list(&hashes),
+        }))
     }
 
     async fn get_consistency_proof(
@@ -88,7 +91,10 @@ impl Services {
         if size <= present {
             return Ok(());
         }
-        Err(refused(Refusal::new(ErrorCode::E103, format!("expected a size of at most {present}, found {size}"))))
+        Err(refused(Refusal::new(
+            ErrorCode::E103,
+            format!("expected a size of at most {present}, found {size}"),
+        )))
     }
 }
 
@@ -98,6 +104,7 @@ fn list(hashes: &[Hash]) -> Vec<prost::bytes::Bytes> {
 
 fn log_refusal(error: &LogError) -> Refusal {
     let (code, text) = (error.code(), error.to_string());
-    let message = text.strip_prefix(code.as_str()).map_or(text.as_str(), |rest| rest.trim_start_matches([':', ' ']));
+    let message =
+        text.strip_prefix(code.as_str()).map_or(text.as_str(), |rest| rest.trim_start_matches([':', ' ']));
     Refusal::new(code, message)
 }

@@ -1,8 +1,8 @@
 //! `MembersService`: joining, keys, evidence.
 use tonic::{Request, Response, Status};
-use weightproof_ledger::{Id, Refusal};
 use weightproof_ledger::action::{Action, SignedSubmission, Submission};
 use weightproof_ledger::canonical::Bytes;
+use weightproof_ledger::{Id, Refusal};
 
 use super::{Services, refused};
 use crate::rpc::context::{bytes, id};
@@ -38,7 +38,11 @@ impl v1::members_service_server::MembersService for Services {
                     .collect(),
                 accepted: member.accepted,
                 misses: member.misses,
-                dataset_root: member.dataset.as_ref().map_or_else(Vec::new, |dataset| dataset.root.to_vec()).into(),
+                dataset_root: member
+                    .dataset
+                    .as_ref()
+                    .map_or_else(Vec::new, |dataset| dataset.root.to_vec())
+                    .into(),
                 dataset_rows: member.dataset.as_ref().map_or(0, |dataset| dataset.rows),
             })
         });

@@ -66,7 +66,9 @@ impl<T> Stream for Received<T> {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Task<'_>) -> Poll<Option<Self::Item>> {
         let next = ready!(self.receiver.poll_recv(context));
         // What was cut off must not look whole.
-        Poll::Ready(next.or_else(|| self.cut.swap(false, Ordering::Relaxed).then(|| Err(refused(too_slow())))))
+        Poll::Ready(
+            next.or_else(|| self.cut.swap(false, Ordering::Relaxed).then(|| Err(refused(too_slow())))),
+        )
     }
 }
 
@@ -126,7 +128,12 @@ async fn send_parts<T: Send + 'static>(
 }
 
 /// A place at a gate for the peer of a request.
-async fn enter<T>(gate: &Arc<Gate>, request: &Request<T>, patience: Duration, what: &str) -> Result<Arc<Pass>, Status> {
+async fn enter<T>(
+    gate: &Arc<Gate>,
+    request: &Request<T>,
+    patience: Duration,
+    what: &str,
+) -> Result<Arc<Pass>, Status> {
     let peer = PeerInfo::of(request).map(|peer| PeerKey::of(peer.address.ip()));
     gate.enter(peer, patience).await.map(Arc::new).ok_or_else(|| busy(what))
 }
@@ -179,7 +186,10 @@ fn refused(refusal: Refusal) -> Status {
 
 /// Too many of something at a time.
 fn busy(what: &str) -> Status {
-    to_status(&Refusal::new(ErrorCode::E401, format!("expected room for one more {what}, found none; try again later")))
+    to_status(&Refusal::new(
+        ErrorCode::E401,
+        format!("expected room for one more {what}, found none; try again later"),
+    ))
 }
 
 #[cfg(test)]

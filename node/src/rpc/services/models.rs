@@ -48,7 +48,9 @@ impl v1::models_service_server::ModelsService for Services {
         }
         let (lineage, whole) = page(versions.iter().rev().filter(|known| known.version <= version));
         if !whole {
-            let text = format!("expected a lineage of at most {NAMED} contributions, found more; list the versions page by page");
+            let text = format!(
+                "expected a lineage of at most {NAMED} contributions, found more; list the versions page by page"
+            );
             return Err(refused(Refusal::new(ErrorCode::E103, text)));
         }
         Ok(Response::new(v1::GetLineageResponse { versions: lineage }))
@@ -60,7 +62,7 @@ impl v1::models_service_server::ModelsService for Services {
         &self,
         request: Request<v1::DownloadModelRequest>,
     ) -> Result<Response<Self::DownloadModelStream>, Status> {
-        let pass = enter(&self.0.downloads, &request, PATIENCE, "download").await?;
+        let pass = enter(&self.0.model_downloads, &request, PATIENCE, "download").await?;
         let v1::DownloadModelRequest { space: wanted, version } = request.into_inner();
         let snapshot = self.0.snapshot();
         let (_, space) = space(&snapshot, &wanted).map_err(refused)?;
@@ -150,16 +152,27 @@ fn describe(version: &Version) -> v1::ModelVersion {
 }
 
 fn no_version(found: u64, newest: u64) -> Refusal {
-    Refusal::new(ErrorCode::E203, format!("expected a version below {newest}, found {found}; `weightproof models` lists them"))
+    Refusal::new(
+        ErrorCode::E203,
+        format!("expected a version below {newest}, found {found}; `weightproof models` lists them"),
+    )
 }
 
 /// A version as a model file.
 fn model_file(context: &Context, space: &Space, version: u64) -> Result<Vec<u8>, Refusal> {
     let digest = usize::try_from(version).ok().and_then(|place| space.versions.get(place));
     let digest = digest.ok_or_else(|| no_version(version, space.versions.len() as u64))?;
-    let unusable = |text: String| Refusal::new(ErrorCode::E506, format!("expected the space's program and schema to make a model file, found: {text}; the operator must look at the space file"));
+    let unusable = |text: String| {
+        Refusal::new(
+            ErrorCode::E506,
+            format!(
+                "expected the space's program and schema to make a model file, found: {text}; the operator must look at the space file"
+            ),
+        )
+    };
     let program = Program::decode(&space.spec.program.0).map_err(|error| unusable(error.to_string()))?;
-    let schema: Schema = serde_json::from_slice(&space.spec.schema.0).map_err(|error| unusable(error.to_string()))?;
+    let schema: Schema =
+        serde_json::from_slice(&space.spec.schema.0).map_err(|error| unusable(error.to_string()))?;
     let parameters = context.model(digest, &program)?.as_ref().clone();
     let file = ModelFile { parameters, program, model_version: version, schema };
     file.to_bytes().map_err(|error| unusable(error.to_string()))
@@ -172,7 +185,14 @@ mod tests {
 
     fn version(version: u64, contributions: usize) -> Version {
         let contributions = vec![([7; 32], u64::MAX); contributions];
-        Version { version, digest: [1; 32], round: u64::MAX, entry: u64::MAX, contributions, reverted_to: None }
+        Version {
+            version,
+            digest: [1; 32],
+            round: u64::MAX,
+            entry: u64::MAX,
+            contributions,
+            reverted_to: None,
+        }
     }
 
     #[test]

@@ -38,7 +38,8 @@ impl v1::rounds_service_server::RoundsService for Services {
         &self,
         request: Request<v1::WatchRoundsRequest>,
     ) -> Result<Response<Self::WatchRoundsStream>, Status> {
-        let (space_id, _) = space(&self.0.snapshot(), &request.get_ref().space).map(|(id, _)| (id, ())).map_err(refused)?;
+        let (space_id, _) =
+            space(&self.0.snapshot(), &request.get_ref().space).map(|(id, _)| (id, ())).map_err(refused)?;
         let pass = enter(&self.0.watchers, &request, Duration::ZERO, "watcher").await?;
         let (context, mut snapshots) = (Arc::clone(&self.0), self.0.handle.snapshots.clone());
         let (sending, stream) = Sending::open(self.0.limits.request_deadline, ROOM, pass);
@@ -61,7 +62,11 @@ impl v1::rounds_service_server::RoundsService for Services {
                 }
                 // A contribution counts many watchers' turns: those of a moment are told together.
                 let counted = |snapshot: &crate::core::Snapshot| {
-                    let round = snapshot.state.spaces.get(&space_id).map(|space| describe(&context, &space_id, space));
+                    let round = snapshot
+                        .state
+                        .spaces
+                        .get(&space_id)
+                        .map(|space| describe(&context, &space_id, space));
                     match (&round, &last) {
                         (Some(round), Some(last)) => (round.number, round.open) == (last.number, last.open),
                         _ => false,
@@ -69,7 +74,7 @@ impl v1::rounds_service_server::RoundsService for Services {
                 };
                 let waits = counted(&snapshots.borrow());
                 if waits {
-                    tokio::time::sleep(BEAT).await;
+                    tokio::time::sleep(2 * BEAT).await;
                 }
             }
         });

@@ -44,7 +44,8 @@ impl v1::spaces_service_server::SpacesService for Services {
     ) -> Result<Response<v1::DescribeSpaceResponse>, Status> {
         let snapshot = self.0.snapshot();
         let wanted = &request.get_ref().space;
-        let named = |(id, space): &(&Id, &Space)| space.spec.name == *wanted || parse_hex32(wanted) == Ok(**id);
+        let named =
+            |(id, space): &(&Id, &Space)| space.spec.name == *wanted || parse_hex32(wanted) == Ok(**id);
         let (id, space) = snapshot.state.spaces.iter().find(named).ok_or_else(|| refused(no_space()))?;
         let program = Program::decode(&space.spec.program.0).map_err(|_| refused(no_space()))?;
         Ok(Response::new(v1::DescribeSpaceResponse {
@@ -175,7 +176,8 @@ fn gini(mut owned: Vec<u64>) -> f64 {
     if total == 0.0 {
         return 0.0;
     }
-    let ranked: f64 = owned.iter().enumerate().map(|(place, amount)| (place as f64 + 1.0) * *amount as f64).sum();
+    let ranked: f64 =
+        owned.iter().enumerate().map(|(place, amount)| (place as f64 + 1.0) * *amount as f64).sum();
     2.0 * ranked / (count * total) - (count + 1.0) / count
 }
 

@@ -198,10 +198,11 @@ fn figures() {
         let files = prove(&task);
         everybody.submit(&node, "half that rate", &files, Some(pace)).await;
         everybody.finish(&files).await;
-        let mut number = task.round.number;
-        for (what, pace) in [("half that rate, under flood", Some(pace)), ("full rate, under flood", None)] {
-            let task = holders[0].next_task(&own, number).await.unwrap();
-            number = task.round.number;
+        let mut last = task.round.number;
+        let floods = [("half that rate, under flood", Some(pace)), ("full rate, under flood", None)];
+        for (what, pace) in floods.into_iter().take(number("LOAD_FLOODS", 2)) {
+            let task = holders[0].next_task(&own, last).await.unwrap();
+            last = task.round.number;
             let files = prove(&task);
             // Two honest requests a contribution; eight sources and the copiers, whose every turn is two requests.
             let sources = 8.0 + 2.0 * COPIERS as f64;
@@ -277,7 +278,7 @@ impl Party<'_> {
         let places = Arc::new(tokio::sync::Semaphore::new(8));
         let mut under_way = JoinSet::new();
         let mut ticks = pace.map(tokio::time::interval);
-        for index in 0..self.count {
+        for (index, file) in files.iter().take(self.count).enumerate() {
             let place = match &mut ticks {
                 Some(ticks) => {
                     ticks.tick().await;
@@ -286,7 +287,7 @@ impl Party<'_> {
                 None => Some(Arc::clone(&places).acquire_owned().await.unwrap()),
             };
             let (channel, key) = (self.channels[index].clone(), self.holders[index].key.clone());
-            let (network, file) = (self.network.to_vec(), files[index].clone());
+            let (network, file) = (self.network.to_vec(), file.clone());
             under_way.spawn(async move {
                 let _place = place;
                 let began = Instant::now();
