@@ -51,7 +51,7 @@ class Watch:
         self._events = queue.SimpleQueue()
         self._streams = {
             "round": rounds.WatchRounds(rounds_pb2.WatchRoundsRequest(space=space)),
-            "verdict": contributions.WatchVerdicts(contributions_pb2.WatchVerdictsRequest(space=space)),
+            "verdicts": contributions.WatchVerdicts(contributions_pb2.WatchVerdictsRequest(space=space)),
         }
         for kind, stream in self._streams.items():
             threading.Thread(target=self._follow, args=(kind, stream), daemon=True).start()
@@ -59,8 +59,11 @@ class Watch:
     def _follow(self, kind, stream):
         try:
             for answer in stream:
-                self._events.put(getattr(answer, kind))
-            self._events.put(EOFError(f"the stream of {kind}s ended"))
+                events = getattr(answer, kind)
+                # A round comes alone, verdicts of a moment together.
+                for event in [events] if kind == "round" else events:
+                    self._events.put(event)
+            self._events.put(EOFError(f"the stream of {kind} ended"))
         except grpc.RpcError as error:
             self._events.put(error)
 

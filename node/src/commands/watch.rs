@@ -29,8 +29,9 @@ pub fn run(arguments: &Watch, output: &Output) -> Result<Exit, Failure> {
         let network = node.network();
         let mut stream = node.watch_verdicts(v1::WatchVerdictsRequest { space: space.clone().into() })?;
         while let Some(message) = node.next(&mut stream)? {
-            let Some(verdict) = message.verdict else { continue };
-            output.result(&format!("{}\n", shown(&network, &verdict, output.json())?))?;
+            for verdict in &message.verdicts {
+                output.result(&format!("{}\n", shown(&network, verdict, output.json())?))?;
+            }
         }
         Err(Failure::Unreachable(format!(
             "expected news from {}, found the end of them",

@@ -2,7 +2,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tonic::{Request, Response, Status, Streaming};
 use weightproof_circuits::error::ErrorCode;
 use weightproof_circuits::program::Program;
@@ -28,8 +28,8 @@ const MAXIMUM_STATEMENT: usize = 1 << 10;
 const FIRST_PART: Duration = Duration::from_secs(5);
 /// What a part is counted as beyond its bytes.
 const PART_COST: u64 = 256;
-/// Verdicts that wait for a slow watcher.
-const VERDICTS: usize = 32;
+/// Verdicts in one message to a watcher; each is below 2 KiB.
+const VERDICTS: usize = 256;
 
 #[tonic::async_trait]
 impl v1::contributions_service_server::ContributionsService for Services {
@@ -149,25 +149,42 @@ impl v1::contributions_service_server::ContributionsService for Services {
             id("space", &wanted).map_err(refused)?;
         }
         let mut verdicts = self.0.handle.verdicts.subscribe();
-        let (sending, stream) = Sending::open(self.0.limits.request_deadline, VERDICTS, pass);
+        let (sending, stream) = Sending::open(self.0.limits.request_deadline, ROOM, pass);
         tokio::spawn(async move {
             loop {
                 let event = tokio::select! {
                     event = verdicts.recv() => event,
                     () = sending.closed() => break,
                 };
-                let lost = match event {
-                    Ok(event) if wanted.is_empty() || event.verdict.space == wanted => {
-                        if !sending.send(Ok(v1::WatchVerdictsResponse { verdict: Some(event.verdict) })).await
-                        {
-                            break;
-                        }
-                        false
-                    }
-                    Ok(_) => false,
-                    Err(RecvError::Lagged(_)) => true,
+                let mut event = match event {
+                    Ok(event) => Ok(event),
+                    Err(RecvError::Lagged(_)) => Err(true),
                     Err(RecvError::Closed) => break,
                 };
+                // What came meanwhile goes out in one message: a thousand watchers share one thread of a small machine.
+                let mut together = Vec::new();
+                let lost = loop {
+                    match event {
+                        Ok(event) if wanted.is_empty() || event.verdict.space == wanted => {
+                            together.push(event.verdict);
+                        }
+                        Ok(_) => {}
+                        Err(lagged) => break lagged,
+                    }
+                    if together.len() == VERDICTS {
+                        break false;
+                    }
+                    event = match verdicts.try_recv() {
+                        Ok(event) => Ok(event),
+                        Err(TryRecvError::Lagged(_)) => Err(true),
+                        Err(TryRecvError::Empty | TryRecvError::Closed) => break false,
+                    };
+                };
+                if !together.is_empty()
+                    && !sending.send(Ok(v1::WatchVerdictsResponse { verdicts: together })).await
+                {
+                    break;
+                }
                 if lost {
                     metrics::watcher_dropped();
                     let text = "expected a watcher that keeps up, found one that lost verdicts; watch again";
@@ -175,7 +192,6 @@ impl v1::contributions_service_server::ContributionsService for Services {
                     break;
                 }
                 if verdicts.is_empty() {
-                    // What comes meanwhile goes out together.
                     tokio::time::sleep(BEAT).await;
                 }
             }

@@ -25,7 +25,7 @@ use weightproof_prover::progress::Silent;
 use weightproof_prover::{CommittedDataset, Committer, Job, Seal, contribute, derive_generators};
 use weightproof_verifier::{Keys, generator_counts, verify_with};
 
-/// The size of the default program for the breast-cancer table.
+/// The size of the default program for the breast-cancer table, with a rate that many summed updates leave in range.
 const PROGRAM: &str = r#"
 [model]
 layers = [30, 32, 2]
@@ -35,7 +35,7 @@ loss = "softmax-cross-entropy"
 activation_bits = 8
 error_bits = 10
 [optimizer]
-learning_rate = 0.125
+learning_rate = 0.015625
 [contribution]
 steps = 16
 batch = 32
@@ -363,7 +363,8 @@ async fn watch(node: &Node, count: usize, space: [u8; 32], seen: &Arc<AtomicU64>
             ready.send(()).await.unwrap();
             let counting = async {
                 while let Some(verdict) = verdicts.message().await.unwrap() {
-                    seen.fetch_add(u64::from(verdict.verdict.unwrap().accepted), Ordering::Relaxed);
+                    let accepted = verdict.verdicts.iter().filter(|verdict| verdict.accepted).count();
+                    seen.fetch_add(accepted as u64, Ordering::Relaxed);
                 }
             };
             let reading = async { while rounds.message().await.unwrap().is_some() {} };

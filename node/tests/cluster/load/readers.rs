@@ -36,6 +36,11 @@ fn slow_uploads_are_cut_and_their_places_are_free_again() {
         let mut client = ContributionsServiceClient::new(own.clone());
         let begun =
             client.begin_contribution(begin(&holder.key, &network, &file)).await.unwrap().into_inner();
+        // Empty parts without end are not taken, whoever knows the name.
+        let endless = v1::UploadContributionRequest { upload: begun.upload.clone(), ..Default::default() };
+        let refusal =
+            client.upload_contribution(tokio_stream::iter(std::iter::repeat_n(endless, 1_000_000))).await;
+        assert_eq!(refused(refusal), ("E403".to_owned(), Code::ResourceExhausted));
         let mut connections = Vec::new();
         let mut open = Vec::new();
         for number in 0..scaled(2, 20) {
@@ -59,19 +64,22 @@ fn slow_uploads_are_cut_and_their_places_are_free_again() {
             }
             connections.push(raw);
         }
-        // Empty parts without end are not taken, whoever knows the name.
-        let endless = v1::UploadContributionRequest { upload: begun.upload.clone(), ..Default::default() };
-        let refusal =
-            client.upload_contribution(tokio_stream::iter(std::iter::repeat_n(endless, 1_000_000))).await;
-        assert_eq!(refused(refusal), ("E403".to_owned(), Code::ResourceExhausted));
         // All of them hang, and the honest upload goes through; it takes over from those under its own name.
-        let verdict = holder.submit(&own, &network, &file).await.unwrap();
+        let mut tries = 0;
+        let verdict = loop {
+            match holder.submit(&own, &network, &file).await {
+                Ok(verdict) => break verdict,
+                // One of those that waited for a place took over: the newest wins, and these are the holder's own.
+                Err(status) => assert!(code(&status) == "E501" && tries < 500, "{status:?}"),
+            }
+            tries += 1;
+        };
         assert!(verdict.accepted, "{verdict:?}");
         for request in &mut open {
             let answer =
                 tokio::time::timeout(Duration::from_secs(60), request.answer()).await.unwrap().unwrap();
-            // Those that waited for a place until the file was decided on find no upload any more.
-            assert!(["E402", "E401", "E106"].contains(&answer.code.as_str()), "{answer:?}");
+            // A newer one takes over from an older, and who waited for a place until the file was decided on finds no upload.
+            assert!(["E402", "E401", "E106", "E501"].contains(&answer.code.as_str()), "{answer:?}");
         }
         // The same address, which held all of its share, may upload again.
         let again = Raw::connect(&node.address, peer(66, 1), 1 << 20).await.unwrap();
@@ -189,7 +197,7 @@ fn who_does_not_read_is_closed_and_holds_nothing_up() {
             .unwrap()
             .unwrap()
             .unwrap();
-        assert!(seen.verdict.unwrap().accepted);
+        assert!(seen.verdicts[0].accepted);
         assert!(node.resident() < MEMORY, "{}", node.resident());
     });
     assert_eq!(node.stop(), Some(0));
