@@ -315,7 +315,7 @@ pub fn checkpoint() -> Vec<Vec<u8>> {
     vec![format!("{text}an extension\n").into_bytes(), text.into_bytes()]
 }
 
-/// For [`super::note`].
+/// For [`fn@super::note`].
 pub fn note() -> Vec<Vec<u8>> {
     let one = log().2.sign(&key(NODE)).expect("a name that keys may have");
     // With another's signature, which is passed over.

@@ -45,7 +45,7 @@ impl Judge {
     /// Gets ready for a space's program: seconds, once.
     ///
     /// # Errors
-    /// [`Failure::Program`] when the program is too large for the halo2 seal.
+    /// `Failure::Program` when the program is too large for the halo2 seal.
     pub fn prepare(&self, program: &Program, halo2: bool) -> Result<(), Failure> {
         let bars = Bars::new();
         let needed = generator_counts(&Layout::new(program).masked(), program);

@@ -20,7 +20,7 @@ const KEYS: [&str; 6] = ["name", "seed", "validation", "program", "schema", "pol
 /// Reads a space file.
 ///
 /// # Errors
-/// [`Failure::File`]; [`Failure::Usage`] with every problem at once.
+/// `Failure::File`; `Failure::Usage` with every problem at once.
 pub fn read(path: &Path) -> Result<SpaceSpec, Failure> {
     let text = std::fs::read_to_string(path).map_err(Failure::read(path))?;
     parse(&text).map_err(|problems| {
@@ -52,7 +52,7 @@ pub fn parse(text: &str) -> Result<SpaceSpec, Vec<String>> {
 /// A space as the text of a file; parsing it gives the same space.
 ///
 /// # Errors
-/// [`Failure::Program`] when the program's bytes or the schema's are none.
+/// `Failure::Program` when the program's bytes or the schema's are none.
 pub fn to_toml(spec: &SpaceSpec) -> Result<String, Failure> {
     let program = Program::decode(&spec.program.0).map_err(|error| Failure::Program(error.to_string()))?;
     let schema = std::str::from_utf8(&spec.schema.0)
@@ -65,7 +65,7 @@ pub fn to_toml(spec: &SpaceSpec) -> Result<String, Failure> {
     );
     let _ = writeln!(
         text,
-        "# All of it is public, and the space's identity is a digest of it: a changed file is another space."
+        "# All of it is public, and the space's identity is a digest of it and of the node: a changed file is another space."
     );
     let _ = writeln!(text, "name = {}", Value::from(spec.name.clone()));
     let _ = writeln!(text, "# Chooses the initial weights.");

@@ -236,7 +236,7 @@ impl LogReport {
 fn continues(earlier: &Checkpoint, tree: &Tree) -> Result<(), Finding> {
     let (old, new) = (earlier.size(), tree.len());
     let root = tree.root_at(old).map_err(|_| {
-        let text = format!("expected a log of at least the {old} entries that the earlier checkpoint signs, found {new}; keep both, signed by one key they prove that entries were taken back");
+        let text = format!("expected a log of at least the {old} entries that the earlier checkpoint signs, found {new}; if this file is older than the checkpoint, get a newer one; if the node gave it as its newest after the checkpoint, it took entries back, and both together prove it");
         Finding::new(ErrorCode::E504, text).at(new)
     })?;
     if root != *earlier.root() {

@@ -247,6 +247,7 @@ impl<'a> Work<'a> {
                 // The usual course of things, often for a moment only.
                 String::new()
             } else if round.number <= self.after_round || !now.admitted {
+                self.check_stake()?;
                 format!("round {} does not admit this dataset, the next one will", round.number)
             } else {
                 return Ok(round);
@@ -257,6 +258,24 @@ impl<'a> Work<'a> {
                 said = reason;
             }
             self.await_change(&round)?;
+        }
+    }
+
+    /// No round admits a member whose stake is below what the space asks for: there is nothing to wait for.
+    fn check_stake(&mut self) -> Result<(), Failure> {
+        let account = self.signer.account();
+        let known = persist(&mut self.node, &self.output, |node| node.account(&account))?;
+        let minimum = self.space.spec.policy.minimum_stake;
+        let of_space = known.memberships.iter().find(|member| member.space == self.space.id.as_slice());
+        match of_space.map(|member| member.stake) {
+            Some(stake) if stake < minimum => Err(Failure::Refused(Refusal::new(
+                ErrorCode::E503,
+                format!(
+                    "expected a stake of at least {minimum}, found {stake}: no round admits this account; `weightproof stake {}` first",
+                    minimum - stake
+                ),
+            ))),
+            _ => Ok(()),
         }
     }
 

@@ -165,7 +165,10 @@ fn finish(done: Result<Done, Failure>, output: &Output) -> Result<Exit, Failure>
 /// `submit`: a file that is made.
 pub fn submit(arguments: &Submit, output: &Output) -> Result<Exit, Failure> {
     let path = &arguments.file;
-    let parcel = Parcel::new(std::fs::read(path).map_err(Failure::read(path))?)?;
+    let parcel = Parcel::new(std::fs::read(path).map_err(Failure::read(path))?).map_err(|failure| {
+        let text = "expected a contribution (.wpf) of `contribute` or `train`";
+        Failure::Usage(format!("{}: {text}, found another file: {failure}", path.display()))
+    })?;
     let bars = Bars::new();
     let profiles = Profiles::of_user()?;
     let profile = profiles.choose(arguments.at.node.as_deref())?;

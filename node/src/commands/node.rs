@@ -6,7 +6,8 @@ use std::time::Duration;
 use ed25519_dalek::SigningKey;
 use weightproof_circuits::error::ErrorCode;
 use weightproof_circuits::program::Program;
-use weightproof_ledger::event::SpaceSpec;
+use weightproof_ledger::canonical::Canonical;
+use weightproof_ledger::event::{Entry, Event, SpaceSpec};
 use weightproof_ledger::{Id, Refusal};
 use weightproof_prover::atomic_file::{Access, write_atomic};
 use weightproof_prover::progress::Progress;
@@ -21,7 +22,7 @@ use crate::failure::Failure;
 use crate::judge::Judge;
 use crate::keys;
 use crate::observe::{exporter::Exporter, logs, metrics, traces::Traces};
-use crate::output::{Output, hex, parse_hex32};
+use crate::output::{Output, hex, parse_hex32, utc};
 use crate::rpc::context::Context;
 use crate::rpc::serve::serve;
 use crate::spaces;
@@ -77,6 +78,15 @@ pub fn run(arguments: &Node, output: &Output) -> Result<Exit, Failure> {
     let identity = server_identity(&config)?;
     for spec in specs {
         ensure_space(&mut core, spec, output)?;
+    }
+    let begun = core.snapshot();
+    for space in begun.state.spaces.values() {
+        let members = space.members.len();
+        output
+            .line("space", format!("{}   version {}   {members} members", space.spec.name, space.version()));
+    }
+    if begun.state.spaces.is_empty() {
+        output.line("space", "none: name space files under `spaces` in the configuration");
     }
     let judge = Arc::new(Judge::default());
     for (id, space) in &core.snapshot().state.spaces {
@@ -137,7 +147,7 @@ pub fn run(arguments: &Node, output: &Output) -> Result<Exit, Failure> {
             stopped = failed => stopped.unwrap_or(Stopped::Asked),
             () = asked_to_end() => Stopped::Asked,
         };
-        output.line("node", "ending: requests under way are answered first");
+        output.line("node", "ending: requests under way are answered first, within 10 s");
         let _ = stop.send(());
         // A node whose storage failed answers nothing more.
         if ended == Stopped::Asked {
@@ -270,25 +280,47 @@ fn open_core(config: &NodeConfig) -> Result<Core<Sqlite>, Failure> {
     let key = node_key(&config.node.data, &store)?;
     let allocations: Vec<(Id, u64)> =
         config.genesis.iter().map(|(account, amount)| (*account, *amount)).collect();
-    Ok(Core::open(store, key, &config.node.origin, config.node.operator, &allocations, core::now())?)
+    let core = Core::open(store, key, &config.node.origin, config.node.operator, &allocations, core::now())?;
+    check_genesis(&core, &allocations)?;
+    Ok(core)
+}
+
+/// First balances are a log's first entry: a file that names others would say what never comes to be.
+fn check_genesis(core: &Core<Sqlite>, allocations: &[(Id, u64)]) -> Result<(), Failure> {
+    let first =
+        core.reader()?.entries(0, 1)?.pop().and_then(|(_, bytes)| Entry::decode(&bytes, "entry").ok());
+    match first.map(|entry| entry.event) {
+        Some(Event::Genesis { allocations: begun, .. }) if !allocations.is_empty() && begun != allocations => {
+            Err(Failure::Usage(
+                "genesis.allocations: expected those that the log began with, found others; they count at the first start alone: use `weightproof transfer`, or leave the section as it was"
+                    .to_owned(),
+            ))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Opens a space of the configuration that the node does not have yet. One that it has must be the same.
 fn ensure_space(core: &mut Core<Sqlite>, spec: SpaceSpec, output: &Output) -> Result<(), Failure> {
     let snapshot = core.snapshot();
-    let known = snapshot.state.spaces.values().find(|space| space.spec.name == spec.name);
-    match known {
-        Some(space) if *space.spec == spec => Ok(()),
+    if check_space(&snapshot, &spec)? {
+        return Ok(());
+    }
+    let name = spec.name.clone();
+    let id = core.create_space(spec, core::now()).map_err(Failure::Stopped)?;
+    output.line("space", format!("{name}   {}   opened", hex(&id)));
+    Ok(())
+}
+
+/// Whether a node has a space already; one of the same name must be the same.
+fn check_space(snapshot: &core::Snapshot, spec: &SpaceSpec) -> Result<bool, Failure> {
+    match snapshot.state.spaces.values().find(|space| space.spec.name == spec.name) {
+        Some(space) if *space.spec == *spec => Ok(true),
         Some(_) => Err(Failure::Usage(format!(
             "space {}: expected the file that it was opened with, found another; a space's rules never change: open one under a new name",
             spec.name
         ))),
-        None => {
-            let name = spec.name.clone();
-            let id = core.create_space(spec, core::now()).map_err(Failure::Stopped)?;
-            output.line("space", format!("{name}   {}   opened", hex(&id)));
-            Ok(())
-        }
+        None => Ok(false),
     }
 }
 
@@ -313,10 +345,10 @@ pub fn doctor(source: &NodeSource, output: &Output) -> Result<Exit, Failure> {
     };
     let folder = &config.node.data;
     check("folder", writable(folder));
-    check("space", free_space(folder));
+    check("disk", free_space(folder));
     for path in &config.spaces {
         let read = spaces::read(path).map(|spec| format!("{} in {}", spec.name, path.display()));
-        check("task", read.map_err(|error| error.to_string()));
+        check("space", read.map_err(|error| error.to_string()));
     }
     let identity = match &config.tls.files {
         Some((file, key)) => certificate::load(file, key).map(|found| found.fingerprint().to_string()),
@@ -349,7 +381,7 @@ pub fn doctor(source: &NodeSource, output: &Output) -> Result<Exit, Failure> {
     check(
         "clock",
         if clock > 1_760_000_000 {
-            Ok(format!("{clock} s"))
+            Ok(utc(clock))
         } else {
             Err(format!("expected a clock that is set, found {clock} s since 1970; set it"))
         },
@@ -368,7 +400,12 @@ fn stored_log(config: &NodeConfig) -> Result<String, Failure> {
     if !database.exists() || Reader::open(&database)?.entries(0, 1).is_ok_and(|entries| entries.is_empty()) {
         return Ok("begun on the first run".to_owned());
     }
-    Ok(format!("{} entries, as signed", open_core(config)?.snapshot().size))
+    let core = open_core(config)?;
+    for path in &config.spaces {
+        let spec = spaces::read(path)?;
+        check_space(&core.snapshot(), &spec)?;
+    }
+    Ok(format!("{} entries, as signed", core.snapshot().size))
 }
 
 fn writable(folder: &Path) -> Result<String, String> {
@@ -405,6 +442,12 @@ pub fn backup(arguments: &Backup, output: &Output) -> Result<Exit, Failure> {
         return Err(Failure::Usage(format!(
             "{}: expected a node's data folder, found no database in it",
             from.display()
+        )));
+    }
+    if to.symlink_metadata().is_ok() {
+        return Err(Failure::Usage(format!(
+            "{}: expected a new folder, found one that exists; choose another --out",
+            to.display()
         )));
     }
     std::fs::create_dir(to).map_err(Failure::write(to))?;
@@ -446,9 +489,19 @@ pub fn revert(arguments: &Revert, output: &Output) -> Result<Exit, Failure> {
     let Some((id, _)) = space else {
         return Err(Failure::Usage(format!("expected a space of this node, found `{}`", arguments.space)));
     };
+    if let Some(round) = snapshot.state.spaces.get(id).and_then(|space| space.open_round())
+        && round.closes > core::now()
+        && round.admitted.len() != round.accepted.len() + round.forfeited.len()
+    {
+        return Err(Failure::Usage(format!(
+            "expected no open round, found round {}, open until {}; keep the node stopped until then and say it again",
+            round.number,
+            utc(round.closes)
+        )));
+    }
     let logged = core
         .revert(*id, arguments.version, arguments.reason.clone(), core::now())
-        .map_err(Failure::Refused)?;
+        .map_err(|refusal| Failure::Usage(refusal.to_string()))?;
     output.line(
         "revert",
         format!(

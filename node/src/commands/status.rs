@@ -132,8 +132,8 @@ fn show_space(
         output.line(
             "member",
             format!(
-                "stake {}   unbonding {unbonding}   {} accepted   {} missed in a row   {dataset}",
-                member.stake, member.accepted, member.misses
+                "stake {} of the {} needed   unbonding {unbonding}   {} accepted   {} missed in a row   {dataset}",
+                member.stake, space.spec.policy.minimum_stake, member.accepted, member.misses
             ),
         );
     }

@@ -25,8 +25,15 @@ pub fn run(arguments: &Watch, output: &Output) -> Result<Exit, Failure> {
             line(["time", "owner", "round", "verdict", "ms", "reward", "reason"])
         ))?;
     }
-    persist(&mut node, output, |node| {
+    let mut again = false;
+    let watched = persist(&mut node, output, |node| {
         let network = node.network();
+        if std::mem::replace(&mut again, true) {
+            output.line(
+                "again",
+                "verdicts of the time in between are not shown; `weightproof models` and `status` know them",
+            );
+        }
         let mut stream = node.watch_verdicts(v1::WatchVerdictsRequest { space: space.clone().into() })?;
         while let Some(message) = node.next(&mut stream)? {
             for verdict in &message.verdicts {
@@ -37,7 +44,12 @@ pub fn run(arguments: &Watch, output: &Output) -> Result<Exit, Failure> {
             "expected news from {}, found the end of them",
             node.profile().address
         )))
-    })
+    });
+    match watched {
+        // There is nothing that could go on.
+        Err(Failure::Interrupted) => Ok(Exit::Interrupted),
+        watched => watched,
+    }
 }
 
 /// One verdict as a line, its receipt checked.

@@ -316,6 +316,11 @@ impl Lint<'_> {
         let mut sum = 0u64;
         for (account, &amount) in allocations {
             let Some(bytes) = keys::account(account) else { continue };
+            if weightproof_ledger::signed::usable_key(&bytes).is_err() {
+                let expected = "accounts, as `weightproof keys show` prints them (a fingerprint is none)";
+                self.problem("genesis.allocations", expected, account);
+                continue;
+            }
             if genesis.insert(bytes, amount).is_some() {
                 self.problem("genesis.allocations", "each account once", &format!("{account} twice"));
             }

@@ -453,6 +453,11 @@ impl<S: Store> Core<S> {
     /// # Errors
     /// The rules' refusal, or `E505`.
     pub fn revert(&mut self, space: Id, version: u64, reason: String, now: u64) -> Result<Logged, Refusal> {
+        // A round whose time is over ends first: a node that was stopped in it could not end it.
+        let close = Event::CloseRound { space };
+        if self.due(&close, now) {
+            self.record(close, now, Change::default())?;
+        }
         let entry = self.record(Event::Revert { space, version, reason }, now, Change::default())?;
         self.load_models().map_err(|error| Refusal::from(&error))?;
         Ok(Logged { entry: entry.index, time: entry.time })
