@@ -1,6 +1,6 @@
 use super::*;
 
-const ACCOUNT: &str = "8f1c0000000000000000000000000000000000000000000000000000000000aa";
+const ACCOUNT: &str = "b265af8a848a64ab2a304f8b4e595db031f9aebd4834eea5dbb8ab55ed0b40f7";
 
 fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
     list.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
@@ -178,4 +178,12 @@ fn allocations_are_read() {
     let config = NodeConfig::load(&Sources { flags, ..Sources::default() }).unwrap();
     assert_eq!(config.genesis.len(), 1);
     assert_eq!(config.genesis.get(&keys::account(ACCOUNT).unwrap()), Some(&(i64::MAX as u64)));
+}
+
+#[test]
+fn what_is_no_account_gets_no_tokens() {
+    // A fingerprint looks like an account; this one is no point of the curve.
+    let flags = pairs(&[("genesis.allocations", &format!("{{ \"{}\" = 1 }}", "02".repeat(32)))]);
+    let found = problems(&Sources { flags, ..Sources::default() });
+    assert!(found.len() == 1 && found[0].contains("`weightproof keys show`"), "{found:?}");
 }
