@@ -16,14 +16,17 @@ impl Refusal {
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Refusal {
         Refusal { code, message: message.into() }
     }
+
+    /// A refusal from an error. Many texts begin with their code; it is shown once.
+    pub fn of(code: ErrorCode, error: &impl std::fmt::Display) -> Refusal {
+        let text = error.to_string();
+        let message = text.strip_prefix(code.as_str()).map(|rest| rest.trim_start_matches([':', ' ']));
+        Refusal::new(code, message.unwrap_or(&text))
+    }
 }
 
 impl From<weightproof_circuits::encoding::DecodeError> for Refusal {
     fn from(error: weightproof_circuits::encoding::DecodeError) -> Refusal {
-        let text = error.to_string();
-        let message = text
-            .strip_prefix(error.code.as_str())
-            .map_or(text.as_str(), |rest| rest.trim_start_matches([':', ' ']));
-        Refusal::new(error.code, message)
+        Refusal::of(error.code, &error)
     }
 }

@@ -9,7 +9,7 @@ use weightproof_circuits::parameters::{LayerParameters, Parameters};
 use weightproof_circuits::program::Program;
 use weightproof_circuits::statement::Statement;
 use weightproof_ledger::{Id, Refusal};
-use weightproof_verifier::{Contribution, Keys, SealKey, VerifyError, generator_counts, verify_with};
+use weightproof_verifier::{Contribution, Keys, SealKey, generator_counts, verify_with};
 
 use crate::bars::Bars;
 use crate::engine;
@@ -87,13 +87,13 @@ impl Judge {
             )
         };
         // Before the dear part: nobody pays for a file that was signed as another's, so it must cost next to nothing.
-        let read = Contribution::decode(file).map_err(|error| refusal(&error.into()))?;
+        let read = Contribution::decode(file).map_err(|error| Refusal::of(error.code(), &error))?;
         if read.statement != *statement {
             return Err(other());
         }
         let (generators, keys) = (self.generators(), self.keys());
         let verified = verify_with(file, base, Keys { generators: &generators, halo2: &keys })
-            .map_err(|error| refusal(&error))?;
+            .map_err(|error| Refusal::of(error.code(), &error))?;
         if verified.get() != statement {
             return Err(other());
         }
@@ -108,14 +108,6 @@ impl Judge {
 fn grown(present: (usize, usize), needed: (usize, usize)) -> Option<(usize, usize)> {
     let all = (present.0.max(needed.0), present.1.max(needed.1));
     (all != present).then_some(all)
-}
-
-/// The verifier's refusal; its text begins with its code, which is shown once.
-fn refusal(error: &VerifyError) -> Refusal {
-    let (code, text) = (error.code(), error.to_string());
-    let message =
-        text.strip_prefix(code.as_str()).map_or(text.as_str(), |rest| rest.trim_start_matches([':', ' ']));
-    Refusal::new(code, message)
 }
 
 /// `model + weight · update`, exactly.

@@ -88,8 +88,7 @@ pub fn typed(status: Status) -> Status {
 pub fn from_status(status: &Status) -> Option<Refusal> {
     let name = status.metadata().get(CODE_KEY)?.to_str().ok()?;
     let code = ErrorCode::ALL.iter().copied().find(|code| code.as_str() == name)?;
-    let message = status.message().strip_prefix(name).unwrap_or(status.message());
-    Some(Refusal::new(code, message.trim_start_matches([':', ' '])))
+    Some(Refusal::of(code, &status.message()))
 }
 
 #[cfg(test)]

@@ -103,8 +103,5 @@ fn list(hashes: &[Hash]) -> Vec<prost::bytes::Bytes> {
 }
 
 fn log_refusal(error: &LogError) -> Refusal {
-    let (code, text) = (error.code(), error.to_string());
-    let message =
-        text.strip_prefix(code.as_str()).map_or(text.as_str(), |rest| rest.trim_start_matches([':', ' ']));
-    Refusal::new(code, message)
+    Refusal::of(error.code(), error)
 }
