@@ -11,7 +11,7 @@ use weightproof_circuits::parameters::Parameters;
 use weightproof_circuits::program::Program;
 use weightproof_ledger::event::SpaceSpec;
 use weightproof_ledger::{Id, Refusal};
-use weightproof_prover::data::{Examples, Schema, Table};
+use weightproof_prover::data::{self, Examples, Schema, Table};
 
 use crate::core::Validation;
 use crate::engine::{self, Quality};
@@ -69,15 +69,7 @@ pub fn examples(spec: &SpaceSpec, csv: &[u8]) -> Result<(Program, Examples), Fai
     let schema: Schema = serde_json::from_slice(&spec.schema.0)
         .map_err(|error| Failure::Program(format!("schema: expected columns as JSON, found {error}")))?;
     let table = Table::from_bytes(csv)?;
-    let label = schema.label.name.clone();
-    let features = schema.encode_features(&table, Some(&label))?;
-    let targets = schema.encode_labels(&table, &label, program.loss())?;
-    let examples = Examples {
-        inputs: features.inputs,
-        outputs: targets.outputs,
-        features: features.quantized,
-        labels: targets.quantized,
-    };
+    let (examples, _) = data::encode(&table, &schema, &schema.label.name, program.loss())?;
     let model = Parameters::initial(&program, spec.seed);
     match engine::evaluate(&program, &model, &examples.features, &examples.labels)? {
         Quality::Accuracy { rows, .. } if rows > 0 => Ok((program, examples)),

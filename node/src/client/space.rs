@@ -169,36 +169,6 @@ impl Node<'_> {
 pub(crate) mod tests {
     use super::*;
 
-    fn message(policy: &Policy) -> v1::Policy {
-        v1::Policy {
-            tokens: policy.tokens,
-            minimum_stake: policy.minimum_stake,
-            bond: policy.bond,
-            slash_permille: policy.slash_permille.into(),
-            miss_cost: policy.miss_cost,
-            reward_per_example: policy.reward_per_example,
-            emission: policy.emission,
-            halving_rounds: policy.halving_rounds,
-            burn_permille: policy.burn_permille.into(),
-            fee_permille: policy.fee_permille.into(),
-            transfer_fee: policy.transfer_fee,
-            reputation_contributions: policy.reputation_contributions,
-            improvement_gain: policy.improvement_gain,
-            maximum_drop_permille: policy.maximum_drop_permille.into(),
-            round_seconds: policy.round_seconds,
-            close_when_complete: policy.close_when_complete,
-            minimum_datasets: policy.minimum_datasets,
-            maximum_members: policy.maximum_members,
-            minimum_rows: policy.minimum_rows,
-            weights: policy.weights.clone(),
-            maximum_update: policy.maximum_update,
-            unbonding_seconds: policy.unbonding_seconds,
-            evidence_seconds: policy.evidence_seconds,
-            sigma: policy.sigma,
-            halo2: policy.halo2,
-        }
-    }
-
     #[test]
     fn a_description_is_bound_to_its_identity() {
         let (network, spec) = ([8; 32], crate::spaces::tests::sample());
@@ -214,7 +184,7 @@ pub(crate) mod tests {
             schema_json: String::from_utf8(spec.schema.0.clone()).unwrap(),
             seed: spec.seed.to_vec().into(),
             validation_digest: Default::default(),
-            policy: Some(message(&spec.policy)),
+            policy: Some(v1::Policy::from(&spec.policy)),
             health: None,
         };
         let space = Space::check(&network, described.clone()).unwrap();

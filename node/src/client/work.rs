@@ -21,7 +21,7 @@ use weightproof_circuits::error::ErrorCode;
 use weightproof_ledger::action::Action;
 use weightproof_ledger::{Id, Refusal};
 use weightproof_prover::atomic_file::{Access, write_atomic};
-use weightproof_prover::data::{Examples, Quantization, Table};
+use weightproof_prover::data::{self, Examples, Table};
 use weightproof_prover::model_file::ModelFile;
 use weightproof_prover::progress::Progress;
 use zeroize::Zeroizing;
@@ -91,7 +91,7 @@ impl<'a> Work<'a> {
         }
         let table = Table::read(options.data)?;
         let label = options.label.unwrap_or(&space.schema.label.name);
-        let (examples, quantization) = examples(&space, &table, label)?;
+        let (examples, quantization) = data::encode(&table, &space.schema, label, space.program.loss())?;
         let rows = examples.rows();
         output.line(
             "data",
@@ -432,19 +432,6 @@ impl<'a> Work<'a> {
         self.output.line("verdict", settled.describe());
         Ok(settled)
     }
-}
-
-/// The rows as the space's columns say.
-fn examples(space: &Space, table: &Table, label: &str) -> Result<(Examples, Quantization), Failure> {
-    let features = space.schema.encode_features(table, Some(label))?;
-    let targets = space.schema.encode_labels(table, label, space.program.loss())?;
-    let examples = Examples {
-        inputs: features.inputs,
-        outputs: targets.outputs,
-        features: features.quantized,
-        labels: targets.quantized,
-    };
-    Ok((examples, features.quantization.and(targets.quantization)))
 }
 
 /// The commitment that was made before, or a new one whose salts are written down before anybody hears of it.

@@ -221,12 +221,26 @@ impl<S: Store> Core<S> {
     }
 
     /// One event through the rules and to the disk; `change` brings what is written beside the entry.
-    fn record(&mut self, event: Event, now: u64, mut change: Change) -> Result<Entry, Refusal> {
+    fn record(&mut self, event: Event, now: u64, change: Change) -> Result<Entry, Refusal> {
+        if let Some(refusal) = &self.failed {
+            return Err(refusal.clone());
+        }
+        let (next, effects) = step(&self.state, &event, now)?;
+        self.write_down(event, next, effects, change)
+    }
+
+    /// What the rules made of an event, to the disk and then into sight.
+    fn write_down(
+        &mut self,
+        event: Event,
+        next: State,
+        effects: Vec<Effect>,
+        mut change: Change,
+    ) -> Result<Entry, Refusal> {
         if let Some(refusal) = &self.failed {
             return Err(refusal.clone());
         }
         let _in = tracing::info_span!("change", entry = self.state.entries, event = event.name()).entered();
-        let (next, effects) = step(&self.state, &event, now)?;
         let entry = Entry { index: self.state.entries, time: next.time, event, effects };
         change.index = entry.index;
         change.time = entry.time;
@@ -325,11 +339,11 @@ impl<S: Store> Core<S> {
             }
         };
         let event = Event::Contribution { signed: signed.clone(), outcome };
-        // The receipt names the reward, so the rules are asked before it is signed and again when it is logged.
+        // The receipt names the reward and lies in the same transaction, so it is signed between the rules and the disk.
         let (next, effects) = step(&self.state, &event, now)?;
         let receipt = self.receipt(&statement_digest, &signed, refusal.as_ref(), &effects, next.time);
         change.receipt = Some((statement_digest, receipt.encode()));
-        self.record(event, now, change)?;
+        self.write_down(event, next, effects, change)?;
         if let (Some((candidate, right)), Some(model)) = (candidate, self.models.get_mut(&space)) {
             model.candidate = Arc::new(candidate);
             model.right = right;

@@ -79,6 +79,27 @@ pub fn prepare(table: &Table, schema: &Schema, loss: Loss, split: &Split) -> Res
     })
 }
 
+/// Encodes all rows of a table by its schema for a loss; `label` is what the table calls the label's column.
+///
+/// # Errors
+/// Those of [`Schema::encode_features`] and [`Schema::encode_labels`].
+pub fn encode(
+    table: &Table,
+    schema: &Schema,
+    label: &str,
+    loss: Loss,
+) -> Result<(Examples, Quantization), DataError> {
+    let features = schema.encode_features(table, Some(label))?;
+    let targets = schema.encode_labels(table, label, loss)?;
+    let examples = Examples {
+        inputs: features.inputs,
+        outputs: targets.outputs,
+        features: features.quantized,
+        labels: targets.quantized,
+    };
+    Ok((examples, features.quantization.and(targets.quantization)))
+}
+
 /// Refuses data too small to split.
 ///
 /// # Errors
