@@ -1,5 +1,4 @@
-//! Coarse operations that the prover spends its time in. The CPU implementation is plain Rust; callers bring the threads.
-//!
-//! The crate knows nothing of statements or proofs: it adds points and multiplies field elements.
+//! The prover's inner loops behind one trait: a CPU implementation and a CUDA one.
 
 pub mod cpu;
+pub mod kernels;
