@@ -6,7 +6,8 @@
 use crate::field::F;
 use ark_ff::{AdditiveGroup, BigInt, MontConfig};
 
-type Config = ark_vesta::FrConfig;
+/// Parameters of the field.
+pub type Config = ark_vesta::FrConfig;
 
 #[inline(always)]
 fn multiply_add(accumulator: u64, a: u64, b: u64, carry: u64) -> (u64, u64) {
@@ -110,6 +111,23 @@ impl ProductSum {
             (*limb, carry) = add_carry(*limb, p, carry);
         }
         self.limbs[8] += carry;
+    }
+
+    /// The sum `Σ columns[i]·2^(52·i)` of products of raw limbs.
+    pub fn from_columns(columns: [u64; 10]) -> Self {
+        let mut limbs = [0u64; 9];
+        for (i, column) in columns.into_iter().enumerate() {
+            let (word, shift) = (i * 52 / 64, i * 52 % 64);
+            let shifted = u128::from(column) << shift;
+            let mut carry = 0;
+            (limbs[word], carry) = add_carry(limbs[word], shifted as u64, carry);
+            let mut rest = (shifted >> 64) as u64;
+            for limb in &mut limbs[word + 1..] {
+                (*limb, carry) = add_carry(*limb, rest, carry);
+                rest = 0;
+            }
+        }
+        Self { limbs }
     }
 
     /// Adds another sum.

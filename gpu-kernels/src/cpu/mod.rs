@@ -2,3 +2,6 @@
 
 pub mod commit;
 pub mod fixed_base;
+#[cfg(target_arch = "x86_64")]
+pub mod ifma;
+pub mod packed;
