@@ -6,18 +6,20 @@
 
 use core::arch::x86_64::*;
 use core::marker::PhantomData;
+use std::sync::OnceLock;
 
-use ark_ff::MontConfig;
+use ark_ff::{AdditiveGroup, MontConfig};
 use weightproof_circuits::accumulate::{Config, ProductSum};
+use weightproof_circuits::field::{F, inverse_power_of_two, power_of_two};
 
-use super::packed::{Element, Packed, PackedSum};
+use super::lanes::{Kernel, Lanes};
+use super::packed::{Element, Packed};
 
 const LIMB_BITS: u32 = 52;
 const MASK: u64 = (1 << LIMB_BITS) - 1;
 
 /// Whether this processor has the instructions.
 pub fn is_available() -> bool {
-    use std::sync::OnceLock;
     static AVAILABLE: OnceLock<bool> = OnceLock::new();
     *AVAILABLE.get_or_init(|| {
         std::arch::is_x86_feature_detected!("avx512f")
@@ -136,6 +138,20 @@ impl<C: MontConfig<4>> Eight<C> {
         }
     }
 
+    /// `self + amount − other`.
+    #[inline(always)]
+    unsafe fn add_and_subtract(self, amount: [u64; 5], other: Self) -> Self {
+        // SAFETY: the caller has checked for AVX-512.
+        unsafe {
+            let mut difference = self.limbs;
+            for ((difference, limb), amount) in difference.iter_mut().zip(other.limbs).zip(amount) {
+                *difference = _mm512_sub_epi64(_mm512_add_epi64(*difference, set(amount)), limb);
+            }
+            Self::of(Self::carried(difference))
+        }
+    }
+
+    /// `columns += a·b`.
     #[inline(always)]
     unsafe fn multiply_into(columns: &mut [__m512i; 10], a: [__m512i; 5], b: [__m512i; 5]) {
         // SAFETY: the caller has checked for AVX-512 IFMA.
@@ -245,15 +261,7 @@ impl<C: MontConfig<4>> Packed<C> for Eight<C> {
     #[inline(always)]
     unsafe fn sub(self, other: Self) -> Self {
         // SAFETY: the caller has checked for AVX-512.
-        unsafe {
-            let mut difference = self.limbs;
-            for ((difference, limb), modulus) in
-                difference.iter_mut().zip(other.limbs).zip(Modulus::<C>::LIMBS)
-            {
-                *difference = _mm512_sub_epi64(_mm512_add_epi64(*difference, set(modulus)), limb);
-            }
-            Self::of(Self::carried(difference))
-        }
+        unsafe { self.add_and_subtract(Modulus::<C>::LIMBS, other) }
     }
 
     #[inline(always)]
@@ -279,25 +287,219 @@ impl<C: MontConfig<4>> Packed<C> for Eight<C> {
     }
 }
 
-impl PackedSum for Eight<Config> {
+/// Eight elements in memory: limb by limb, in Montgomery form for `2^260`, below `4p`.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+pub struct Block([[u64; 8]; 5]);
+
+/// `2^252` and `2^-8`, which lead from the form for `2^260` back to ark's: for an element read as a sum of products, and
+/// for such a sum.
+fn leaving() -> &'static [F; 2] {
+    static FACTORS: OnceLock<[F; 2]> = OnceLock::new();
+    FACTORS.get_or_init(|| [power_of_two(252), inverse_power_of_two(8)])
+}
+
+#[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512vl")]
+fn with_instructions<K: Kernel<EightLanes>>(kernel: K) -> K::Output {
+    // SAFETY: a kernel may run where the instructions are on.
+    unsafe { kernel.run() }
+}
+
+/// `4p`.
+const QUADRUPLE: [u64; 5] = {
+    let mut limbs = Modulus::<Config>::DOUBLE;
+    let mut i = 0;
+    while i < limbs.len() {
+        limbs[i] *= 2;
+        i += 1;
+    }
+    limbs
+};
+
+/// `2^520 mod p`: leads an integer to its Montgomery form for `2^260`.
+const RAISE: [u64; 5] = {
+    // Doubling 2^512 mod p eight times.
+    let mut words = <Config as MontConfig<4>>::R2.0;
+    let mut i = 0;
+    while i < 8 {
+        words = double(words);
+        i += 1;
+    }
+    split(words)
+};
+
+/// `2·words mod p` for reduced words.
+const fn double(words: [u64; 4]) -> [u64; 4] {
+    let modulus = <Config as MontConfig<4>>::MODULUS.0;
+    let doubled = [
+        words[0] << 1,
+        words[1] << 1 | words[0] >> 63,
+        words[2] << 1 | words[1] >> 63,
+        words[3] << 1 | words[2] >> 63,
+    ];
+    let mut difference = [0; 4];
+    let mut borrow = false;
+    let mut i = 0;
+    while i < 4 {
+        let (first, a) = doubled[i].overflowing_sub(modulus[i]);
+        let (second, b) = first.overflowing_sub(borrow as u64);
+        difference[i] = second;
+        borrow = a || b;
+        i += 1;
+    }
+    if borrow { doubled } else { difference }
+}
+
+/// Added to signed integers to make them unsigned, and taken off again in the field.
+const OFFSET: u64 = 1 << 31;
+
+/// `2^31` as a constant.
+const OFFSET_ELEMENT: [u64; 5] = {
+    let mut words = <Config as MontConfig<4>>::R.0;
+    let mut i = 0;
+    // Four doublings enter the form for 2^260.
+    while i < 31 + 4 {
+        words = double(words);
+        i += 1;
+    }
+    split(words)
+};
+
+type Inner = Eight<Config>;
+
+/// Eight elements of `F` in the form of a [`Block`].
+#[derive(Clone, Copy)]
+pub struct EightLanes(Inner);
+
+impl Lanes for EightLanes {
+    const LANES: usize = 8;
+    type Block = Block;
+    type Constant = [u64; 5];
     type Sum = EightSum;
+
+    fn vectorize<K: Kernel<Self>>(kernel: K) -> K::Output {
+        assert!(is_available(), "this implementation is chosen only where the processor has it");
+        // SAFETY: checked above.
+        unsafe { with_instructions(kernel) }
+    }
+
+    fn enter(value: F) -> F {
+        value.double().double().double().double()
+    }
+
+    fn constant(value: &F) -> [u64; 5] {
+        split(Self::enter(*value).0.0)
+    }
+
+    fn zero() -> Block {
+        Block([[0; 8]; 5])
+    }
+
+    fn elements(block: &Block) -> impl Iterator<Item = F> {
+        (0..8).map(|lane| {
+            let mut columns = [0; 10];
+            for (column, limb) in columns.iter_mut().zip(&block.0) {
+                *column = limb[lane];
+            }
+            ProductSum::from_columns(columns).value() * leaving()[0]
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn load(block: &Block) -> Self {
+        // SAFETY: a block is five aligned vectors; the caller's instruction set.
+        Self(Inner::of(block.0.each_ref().map(|limb| unsafe { _mm512_load_si512(limb.as_ptr().cast()) })))
+    }
+
+    #[inline(always)]
+    unsafe fn store(self) -> Block {
+        let mut block = Block([[0; 8]; 5]);
+        for (limb, vector) in block.0.iter_mut().zip(self.0.limbs) {
+            // SAFETY: a block is five aligned vectors; the caller's instruction set.
+            unsafe { _mm512_store_si512(limb.as_mut_ptr().cast(), vector) }
+        }
+        block
+    }
+
+    #[inline(always)]
+    unsafe fn spread(constant: &[u64; 5]) -> Self {
+        // SAFETY: the caller's instruction set.
+        Self(Inner::of(constant.map(|limb| unsafe { set(limb) })))
+    }
+
+    #[inline(always)]
+    unsafe fn gather(entered: &[F], first: usize, stride: usize) -> Self {
+        let range = &entered[first..=first + 7 * stride];
+        // SAFETY: the range holds all eight elements; the caller's instruction set.
+        unsafe { Self(Inner::load(range.as_ptr(), stride)) }
+    }
+
+    #[inline(always)]
+    unsafe fn integers(integers: &[i32], first: usize, stride: usize) -> Self {
+        // SAFETY: the caller's instruction set.
+        unsafe {
+            let values: [i64; 8] =
+                core::array::from_fn(|lane| i64::from(integers[first + lane * stride]) + OFFSET as i64);
+            let unsigned = _mm512_loadu_si512(values.as_ptr().cast());
+            let mut columns = [_mm512_setzero_si512(); 10];
+            for (i, limb) in RAISE.into_iter().enumerate() {
+                columns[i] = _mm512_madd52lo_epu64(columns[i], unsigned, set(limb));
+                columns[i + 1] = _mm512_madd52hi_epu64(columns[i + 1], unsigned, set(limb));
+            }
+            let element = Inner::of(Inner::montgomery(columns));
+            Self(element.sub(Self::spread(&OFFSET_ELEMENT).0))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        // SAFETY: the caller's instruction set.
+        unsafe { Self(self.0.add(other.0)) }
+    }
+
+    #[inline(always)]
+    unsafe fn sub(self, other: Self) -> Self {
+        // SAFETY: the caller's instruction set.
+        unsafe { Self(self.0.add_and_subtract(QUADRUPLE, other.0)) }
+    }
+
+    #[inline(always)]
+    unsafe fn mul(self, other: Self) -> Self {
+        // SAFETY: the caller's instruction set.
+        unsafe {
+            let mut columns = [_mm512_setzero_si512(); 10];
+            Inner::multiply_into(&mut columns, self.0.limbs, other.0.limbs);
+            Self(Inner::of(Inner::montgomery(columns)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn mul_add(a: [Self; 2], b: [Self; 2]) -> Self {
+        // SAFETY: the caller's instruction set.
+        unsafe {
+            let mut columns = [_mm512_setzero_si512(); 10];
+            Inner::multiply_into(&mut columns, a[0].0.limbs, b[0].0.limbs);
+            Inner::multiply_into(&mut columns, a[1].0.limbs, b[1].0.limbs);
+            Self(Inner::of(Inner::montgomery(columns)))
+        }
+    }
 
     #[inline(always)]
     unsafe fn empty_sum() -> EightSum {
-        // SAFETY: the caller has checked for AVX-512.
+        // SAFETY: the caller's instruction set.
         EightSum { columns: [unsafe { _mm512_setzero_si512() }; 10] }
     }
 
     #[inline(always)]
     unsafe fn sum_add(sum: &mut EightSum, a: Self, b: Self) {
-        // SAFETY: the caller has checked for AVX-512 IFMA. A column takes at most nine terms below 2^52 a product, and
-        // `TERMS` times that, with what a carry leaves, is below 2^64.
-        unsafe { Self::multiply_into(&mut sum.columns, a.limbs, b.limbs) }
+        // SAFETY: the caller's instruction set. A column takes at most nine terms below 2^52 a product, and `TERMS` times
+        // that, with what a carry leaves, is below 2^64.
+        unsafe { Inner::multiply_into(&mut sum.columns, a.0.limbs, b.0.limbs) }
     }
 
     #[inline(always)]
     unsafe fn carry(sum: &mut EightSum) {
-        // SAFETY: the caller has checked for AVX-512.
+        // SAFETY: the caller's instruction set.
         unsafe {
             let mask = set(MASK);
             for i in 0..9 {
@@ -309,20 +511,21 @@ impl PackedSum for Eight<Config> {
     }
 
     #[inline(always)]
-    unsafe fn total(mut sum: EightSum) -> ProductSum {
-        // SAFETY: as for `carry`.
-        unsafe {
-            Self::carry(&mut sum);
-            // Every column but the last is below 2^52, so eight of them add up without a carry; the last stays far below.
-            let columns = sum.columns.map(|column| _mm512_reduce_add_epi64(column) as u64);
-            ProductSum::from_columns(columns)
+    unsafe fn total(sum: EightSum, weights: &[F]) -> F {
+        let mut columns = [[0u64; 8]; 10];
+        for (column, vector) in columns.iter_mut().zip(sum.columns) {
+            // SAFETY: eight words are written; the caller's instruction set.
+            unsafe { _mm512_storeu_si512(column.as_mut_ptr().cast(), vector) }
         }
+        let lanes = weights.iter().enumerate().map(|(lane, weight)| {
+            ProductSum::from_columns(columns.map(|column| column[lane])).value() * weight
+        });
+        lanes.sum::<F>() * leaving()[1]
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::packed::TERMS;
     use super::*;
     use ark_ff::{AdditiveGroup, BigInt, Field};
 
@@ -403,30 +606,5 @@ mod tests {
     fn eight_at_a_time_agree_with_one() {
         operations_agree::<Config>();
         operations_agree::<ark_vesta::FqConfig>();
-    }
-
-    #[test]
-    fn sums_agree_at_their_largest() {
-        if !is_available() {
-            return;
-        }
-        let largest = elements::<Config>(6)[4];
-        let values = vec![largest; 8];
-        // SAFETY: availability was checked; eight elements lie at the pointer.
-        let total = unsafe {
-            let x = Eight::<Config>::load(values.as_ptr(), 1);
-            // Loose factors of 4p, as many terms as are allowed between carries.
-            let loose = x.add(x).add(x).add(x);
-            let mut sum = Eight::empty_sum();
-            for _ in 0..3 {
-                for _ in 0..TERMS {
-                    Eight::sum_add(&mut sum, loose, loose);
-                }
-                Eight::carry(&mut sum);
-            }
-            Eight::total(sum).value()
-        };
-        let terms = Element::<Config>::from((8 * 3 * TERMS) as u64);
-        assert_eq!(total, terms * (largest.double().double()).square());
     }
 }

@@ -4,7 +4,6 @@
 //! where the processor multiplies 52-bit integers eight at a time (AVX-512 IFMA). Both give the same reduced elements.
 
 use ark_ff::{Field, Fp, MontBackend, MontConfig};
-use weightproof_circuits::accumulate::{Config, ProductSum};
 
 /// An element of a 255-bit Pasta field with modulus `2^254 + t`, `t < 2^126`.
 pub type Element<C> = Fp<MontBackend<C, 4>, 4>;
@@ -36,27 +35,6 @@ pub trait Packed<C: MontConfig<4>>: Copy {
     /// `a₀·b₀ + a₁·b₁`, below `((α₀β₀ + α₁β₁)/4 + 1)p`.
     unsafe fn mul_add(a: [Self; 2], b: [Self; 2]) -> Self;
 }
-
-/// Sums of products of elements of `F`, reduced at the end.
-///
-/// # Safety
-/// As for [`Packed`].
-pub trait PackedSum: Packed<Config> {
-    /// `Σ a·b`, unreduced.
-    type Sum: Copy;
-
-    /// No terms.
-    unsafe fn empty_sum() -> Self::Sum;
-    /// Adds `a·b` in every lane; at most [`TERMS`] calls between two of [`PackedSum::carry`].
-    unsafe fn sum_add(sum: &mut Self::Sum, a: Self, b: Self);
-    /// Makes room for more terms.
-    unsafe fn carry(sum: &mut Self::Sum);
-    /// The sum over all lanes.
-    unsafe fn total(sum: Self::Sum) -> ProductSum;
-}
-
-/// Terms that an unreduced sum holds before its carries must be taken.
-pub const TERMS: usize = 256;
 
 /// One element at a time.
 pub struct Single<C: MontConfig<4>>(Element<C>);
@@ -101,24 +79,5 @@ impl<C: MontConfig<4>> Packed<C> for Single<C> {
     #[inline(always)]
     unsafe fn mul_add(a: [Self; 2], b: [Self; 2]) -> Self {
         Self(Element::sum_of_products(&[a[0].0, a[1].0], &[b[0].0, b[1].0]))
-    }
-}
-
-impl PackedSum for Single<Config> {
-    type Sum = ProductSum;
-
-    #[inline(always)]
-    unsafe fn empty_sum() -> ProductSum {
-        ProductSum::default()
-    }
-    #[inline(always)]
-    unsafe fn sum_add(sum: &mut ProductSum, a: Self, b: Self) {
-        sum.add(&a.0, &b.0);
-    }
-    #[inline(always)]
-    unsafe fn carry(_sum: &mut ProductSum) {}
-    #[inline(always)]
-    unsafe fn total(sum: ProductSum) -> ProductSum {
-        sum
     }
 }
