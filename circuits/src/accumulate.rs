@@ -78,6 +78,49 @@ impl SmallSum {
     }
 }
 
+/// Bits of a limb of [`limbs`].
+pub const LIMB_BITS: u32 = 29;
+/// Limbs of an element.
+pub const LIMBS: usize = 9;
+
+/// The raw limbs of an element in pieces of 29 bits, low first: with an integer of `b` bits, `2^(63 − 29 − b)` products fit
+/// a signed 64-bit sum.
+pub fn limbs(value: &F) -> [i32; LIMBS] {
+    let words = value.0.0;
+    core::array::from_fn(|i| {
+        let bit = i * LIMB_BITS as usize;
+        let (word, shift) = (bit / 64, bit % 64);
+        let low = words[word] >> shift;
+        let high = if shift > 64 - LIMB_BITS as usize && word + 1 < words.len() {
+            words[word + 1] << (64 - shift)
+        } else {
+            0
+        };
+        ((low | high) & ((1 << LIMB_BITS) - 1)) as i32
+    })
+}
+
+/// The element `Σᵢ sums[i]·2^(29·i)` whose sums were made of [`limbs`].
+pub fn join_limbs(sums: &[i64; LIMBS]) -> F {
+    let mut words = [0u64; 6];
+    let mut carry = 0i64;
+    for (i, sum) in sums.iter().enumerate() {
+        let sum = i128::from(*sum) + i128::from(carry);
+        let digit = (sum & ((1 << LIMB_BITS) - 1)) as u64;
+        carry = (sum >> LIMB_BITS) as i64;
+        let bit = i * LIMB_BITS as usize;
+        let (word, shift) = (bit / 64, bit % 64);
+        words[word] |= digit << shift;
+        if shift > 64 - LIMB_BITS as usize {
+            words[word + 1] |= digit >> (64 - shift);
+        }
+    }
+    // What is beyond 261 bits: its raw form is carry·2^261.
+    let top = F::new_unchecked(BigInt([carry.unsigned_abs(), 0, 0, 0])) * raise() * F::from(1u64 << 5);
+    let low = SmallSum { positive: words, negative: [0; 6] }.value();
+    if carry < 0 { low - top } else { low + top }
+}
+
 /// `Σ integers[i]·weights[i]` over the shorter of the two.
 pub fn inner<T: Copy + Into<i64>>(integers: &[T], weights: &[F]) -> F {
     let mut sum = SmallSum::default();
@@ -233,6 +276,22 @@ mod tests {
         let mut twice = products;
         twice.merge(&products);
         assert_eq!(twice.value(), expected.double());
+    }
+
+    #[test]
+    fn limbs_join_to_sums() {
+        for x in elements() {
+            for integer in [0i64, 1, -1, 4095, -32768, (1 << 34) - 1, -(1 << 34)] {
+                let sums = limbs(&x).map(|limb| i64::from(limb) * integer);
+                assert_eq!(join_limbs(&sums), x * F::from(integer));
+            }
+        }
+        let extremes = [i64::MIN; LIMBS];
+        let expected: F = (0..LIMBS as u64)
+            .map(|i| F::from(i64::MIN) * F::from(2u64).pow([u64::from(LIMB_BITS) * i]))
+            .sum();
+        // As raw limbs, that is the value times 2^-256.
+        assert_eq!(join_limbs(&extremes), expected * F::new_unchecked(BigInt([1, 0, 0, 0])));
     }
 
     #[test]

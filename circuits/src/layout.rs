@@ -398,6 +398,10 @@ impl Layout {
     pub fn unit_point_variables(&self) -> usize {
         self.widest.max(self.data_variables)
     }
+    /// Whether a padded (step, example) row is a declared one.
+    pub fn row_is_real(&self, row: usize) -> bool {
+        row >> self.example_variables < self.steps && row & ((1 << self.example_variables) - 1) < self.batch
+    }
     /// The block of a tensor.
     pub fn block(&self, tensor: Tensor) -> Option<&Block> {
         self.blocks.iter().find(|b| b.tensor == tensor)

@@ -474,14 +474,21 @@ impl Lanes for EightLanes {
     }
 
     #[inline(always)]
-    unsafe fn mul_add(a: [Self; 2], b: [Self; 2]) -> Self {
+    unsafe fn mul_add<const N: usize>(a: [Self; N], b: [Self; N]) -> Self {
         // SAFETY: the caller's instruction set.
         unsafe {
             let mut columns = [_mm512_setzero_si512(); 10];
-            Inner::multiply_into(&mut columns, a[0].0.limbs, b[0].0.limbs);
-            Inner::multiply_into(&mut columns, a[1].0.limbs, b[1].0.limbs);
+            for (a, b) in a.into_iter().zip(b) {
+                Inner::multiply_into(&mut columns, a.0.limbs, b.0.limbs);
+            }
             Self(Inner::of(Inner::montgomery(columns)))
         }
+    }
+
+    #[inline(always)]
+    unsafe fn reduce(self) -> Self {
+        // SAFETY: the caller's instruction set.
+        unsafe { Self(Inner::of(Inner::reduce_once(self.0.limbs, Modulus::<Config>::DOUBLE))) }
     }
 
     #[inline(always)]

@@ -59,8 +59,10 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     unsafe fn sub(self, other: Self) -> Self;
     /// The product.
     unsafe fn mul(self, other: Self) -> Self;
-    /// `a₀·b₀ + a₁·b₁`, below `((α₀β₀ + α₁β₁)/4 + 1)p`.
-    unsafe fn mul_add(a: [Self; 2], b: [Self; 2]) -> Self;
+    /// `Σ aᵢ·bᵢ`, below `(Σ αᵢβᵢ/4 + 1)p`.
+    unsafe fn mul_add<const N: usize>(a: [Self; N], b: [Self; N]) -> Self;
+    /// The same value below `2p`, of one below `4p`.
+    unsafe fn reduce(self) -> Self;
 
     /// No terms.
     unsafe fn empty_sum() -> Self::Sum;
@@ -88,7 +90,7 @@ pub fn binding<L: Lanes>(challenge: &F) -> [L::Constant; 2] {
     [L::constant(&(F::ONE - challenge)), L::constant(challenge)]
 }
 
-/// `even + c·(odd − even)` for the factors of [`binding`]: below `4p` for values below `4p`.
+/// `even + c·(odd − even)` for the factors of [`binding`]: below `3p` for values below `4p`.
 ///
 /// # Safety
 /// As for [`Lanes`].
@@ -170,8 +172,12 @@ impl Lanes for One {
         Self(self.0 * other.0)
     }
     #[inline(always)]
-    unsafe fn mul_add(a: [Self; 2], b: [Self; 2]) -> Self {
-        Self(F::sum_of_products(&[a[0].0, a[1].0], &[b[0].0, b[1].0]))
+    unsafe fn mul_add<const N: usize>(a: [Self; N], b: [Self; N]) -> Self {
+        Self(F::sum_of_products(&a.map(|a| a.0), &b.map(|b| b.0)))
+    }
+    #[inline(always)]
+    unsafe fn reduce(self) -> Self {
+        self
     }
     #[inline(always)]
     unsafe fn empty_sum() -> ProductSum {
@@ -243,7 +249,7 @@ mod tests {
                     // 9p·9p reduced twice.
                     up.add(down).add(x).mul(up.add(up)).mul(one).mul(one).store(),
                     L::mul_add([up, down], [down, c]).mul(one).mul(one).store(),
-                    bind(factors, x, y).store(),
+                    bind(factors, x, y).reduce().store(),
                     L::integers(self.integers, 0, 1).store(),
                 ]
             }

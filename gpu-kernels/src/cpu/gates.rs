@@ -1,0 +1,235 @@
+//! The sumcheck over one layer's gates (specs/protocol/gates.md).
+
+use ark_ff::{AdditiveGroup, Field};
+use rayon::prelude::*;
+use weightproof_circuits::field::F;
+use weightproof_circuits::multilinear::eq_table;
+
+use super::lanes::{Kernel, Lanes, One, TERMS, bind, binding, flatten};
+use super::weights::SplitTable;
+use crate::kernels::{EqSum, GateLayer, GateSum, KernelError};
+
+/// Blocks of a task at least.
+const TASK: usize = 512;
+/// Arrays of at most so many elements go on one element at a time.
+const NARROW: usize = 512;
+
+/// `E_A, E_Δ, g, Q, P`, one block of each side by side.
+type Gate<L> = [<L as Lanes>::Block; 5];
+
+/// The arrays, below `3p`.
+enum Arrays<L: Lanes> {
+    Wide(Vec<Gate<L>>),
+    Narrow(Vec<Gate<One>>),
+}
+
+/// One layer's gates on the CPU.
+pub struct Gates<L: Lanes> {
+    arrays: Arrays<L>,
+    /// Storage to bind into.
+    spare: Vec<Gate<L>>,
+    pending: Option<F>,
+}
+
+/// A claim's `coefficient·eq(point, ·)` by lane, and split over the blocks.
+struct SplitClaim<L: Lanes> {
+    lanes: Vec<F>,
+    high: Vec<F>,
+    low: Vec<L::Constant>,
+}
+
+impl<L: Lanes> SplitClaim<L> {
+    fn all(sum: &EqSum) -> Vec<Self> {
+        let split = |(coefficient, point): &(F, Vec<F>)| {
+            let (lanes, rest) = point.split_at(L::LANES.trailing_zeros() as usize);
+            let SplitTable { high, low } = SplitTable::new(rest);
+            Self {
+                lanes: eq_table(lanes).iter().map(|lane| *coefficient * lane).collect(),
+                high,
+                low: low.iter().map(L::constant).collect(),
+            }
+        };
+        sum.iter().map(split).collect()
+    }
+
+    /// The lanes of row `row`, entered.
+    fn row(&self, row: usize) -> Vec<F> {
+        self.lanes.iter().map(|lane| L::enter(*lane * self.high[row])).collect()
+    }
+}
+
+/// Fills one row of the arrays.
+struct Fill<'a, L: Lanes> {
+    out: &'a mut [Gate<L>],
+    /// For `E_A` and `E_Δ`: lanes and low factors of each claim.
+    claims: [Vec<(Vec<F>, &'a [L::Constant])>; 2],
+    /// `g, Q, P`.
+    integers: [&'a [i32]; 3],
+    first: usize,
+    stride: usize,
+}
+
+impl<L: Lanes> Kernel<L> for Fill<'_, L> {
+    type Output = ();
+    #[inline(always)]
+    unsafe fn run(self) {
+        // SAFETY: this is a kernel. A sum below 2p and a product below 2p are reduced to 2p.
+        unsafe {
+            for (weight, claims) in self.claims.iter().enumerate() {
+                for (lanes, low) in claims {
+                    let lanes = L::gather(lanes, 0, 1);
+                    for (gate, low) in self.out.iter_mut().zip(*low) {
+                        let sum = L::load(&gate[weight]).add(lanes.mul(L::spread(low)));
+                        gate[weight] = sum.reduce().store();
+                    }
+                }
+            }
+            for (i, gate) in self.out.iter_mut().enumerate() {
+                for (slot, integers) in gate[2..].iter_mut().zip(self.integers) {
+                    *slot = L::integers(integers, self.first + i, self.stride).store();
+                }
+            }
+        }
+    }
+}
+
+/// Binds where factors are given, and sums the cubic at 0, −1 and its leading coefficient.
+struct Sums<'a, L: Lanes> {
+    gates: &'a [Gate<L>],
+    bound: Option<&'a [L::Constant; 2]>,
+    out: &'a mut [Gate<L>],
+    groups: usize,
+}
+
+impl<L: Lanes> Kernel<L> for Sums<'_, L> {
+    type Output = [F; 3];
+    #[inline(always)]
+    unsafe fn run(self) -> [F; 3] {
+        // SAFETY: this is a kernel. Values are below 3p, so differences are below 7p and values at −1 below 10p; two
+        // products of these are below 51p.
+        unsafe {
+            let factors = self.bound.map(|[even, odd]| [L::spread(even), L::spread(odd)]);
+            let mut sums = [L::empty_sum(); 3];
+            for group in 0..self.groups {
+                let ends: [[L; 2]; 5] = core::array::from_fn(|array| {
+                    core::array::from_fn(|end| match factors {
+                        None => L::load(&self.gates[2 * group + end][array]),
+                        Some(factors) => {
+                            let at = |i: usize| L::load(&self.gates[4 * group + 2 * end + i][array]);
+                            let value = bind(factors, at(0), at(1));
+                            self.out[2 * group + end][array] = value.store();
+                            value
+                        }
+                    })
+                });
+                let differences = ends.map(|[even, odd]| odd.sub(even));
+                let negative = ends.map(|[even, odd]| even.add(even.sub(odd)));
+                let values = [ends.map(|[even, _]| even), negative, differences];
+                for (sum, [activation, error, sign, pre_activation, back_sum]) in sums.iter_mut().zip(values) {
+                    L::sum_add(sum, L::mul_add([activation, error], [pre_activation, back_sum]), sign);
+                }
+                if group % TERMS == TERMS - 1 {
+                    sums.iter_mut().for_each(|sum| L::carry(sum));
+                }
+            }
+            let ones = [F::ONE; 8];
+            sums.map(|mut sum| {
+                L::carry(&mut sum);
+                L::total(sum, &ones[..L::LANES])
+            })
+        }
+    }
+}
+
+fn round<L: Lanes>(gates: &[Gate<L>], out: &mut Vec<Gate<L>>, pending: Option<&F>) -> [F; 3] {
+    let bound = pending.map(binding::<L>);
+    let bound = bound.as_ref();
+    let add = |a: [F; 3], b: [F; 3]| core::array::from_fn(|i| a[i] + b[i]);
+    let zero = || [F::ZERO; 3];
+    if bound.is_none() {
+        return gates
+            .par_chunks(2 * TASK)
+            .map(|gates| L::vectorize(Sums { gates, bound, out: &mut [], groups: gates.len() / 2 }))
+            .reduce(zero, add);
+    }
+    let half = gates.len() / 2;
+    if out.capacity() < half {
+        *out = Vec::with_capacity(half);
+    }
+    out.resize(half, [L::zero(); 5]);
+    gates
+        .par_chunks(4 * TASK)
+        .zip(out.par_chunks_mut(2 * TASK))
+        .map(|(gates, out)| L::vectorize(Sums { gates, bound, out, groups: gates.len() / 4 }))
+        .reduce(zero, add)
+}
+
+impl<L: Lanes> Gates<L> {
+    /// Takes a layer's arrays from the stack.
+    pub fn new(stack: &[i32], layer: &GateLayer) -> Self {
+        let integers =
+            [&layer.signs, &layer.pre_activations, &layer.back_sums].map(|range| &stack[range.clone()]);
+        let size = layer.signs.len();
+        if size < NARROW {
+            return Self { arrays: Arrays::Narrow(fill::<One>(layer, integers)), spare: Vec::new(), pending: None };
+        }
+        Self { arrays: Arrays::Wide(fill::<L>(layer, integers)), spare: Vec::new(), pending: None }
+    }
+}
+
+fn fill<L: Lanes>(layer: &GateLayer, integers: [&[i32]; 3]) -> Vec<Gate<L>> {
+    let blocks = integers[0].len() / L::LANES;
+    let claims = [SplitClaim::<L>::all(&layer.activation_weight), SplitClaim::all(&layer.error_weight)];
+    // Claims on one layer have points of one length, and are split alike.
+    let width = claims.iter().flatten().map(|claim| claim.low.len()).next().unwrap_or(blocks);
+    let mut gates = vec![[L::zero(); 5]; blocks];
+    gates.par_chunks_mut(width).enumerate().for_each(|(row, out)| {
+        let claims = claims
+            .each_ref()
+            .map(|claims| claims.iter().map(|claim| (claim.row(row), claim.low.as_slice())).collect());
+        L::vectorize(Fill { out, claims, integers, first: row * width, stride: blocks });
+    });
+    gates
+}
+
+impl<L: Lanes> GateSum for Gates<L> {
+    fn round(&mut self) -> Result<[F; 3], KernelError> {
+        let pending = self.pending.take();
+        if let Arrays::Wide(gates) = &self.arrays
+            && gates.len() * L::LANES <= NARROW
+        {
+            let mut narrow = vec![[F::ZERO; 5]; gates.len() * L::LANES];
+            for array in 0..5 {
+                let blocks: Vec<L::Block> = gates.iter().map(|gate| gate[array]).collect();
+                for (gate, element) in narrow.iter_mut().zip(flatten::<L>(&blocks)) {
+                    gate[array] = element;
+                }
+            }
+            self.arrays = Arrays::Narrow(narrow);
+            self.spare = Vec::new();
+        }
+        let pending = pending.as_ref();
+        Ok(match &mut self.arrays {
+            Arrays::Wide(gates) => {
+                let sums = round::<L>(gates, &mut self.spare, pending);
+                if pending.is_some() {
+                    core::mem::swap(gates, &mut self.spare);
+                }
+                sums
+            }
+            Arrays::Narrow(gates) => {
+                let mut out = Vec::new();
+                let sums = round::<One>(gates, &mut out, pending);
+                if pending.is_some() {
+                    *gates = out;
+                }
+                sums
+            }
+        })
+    }
+
+    fn bind(&mut self, challenge: &F) -> Result<(), KernelError> {
+        self.pending = Some(*challenge);
+        Ok(())
+    }
+}
