@@ -148,9 +148,9 @@ def run_phase(name, work, inputs, scale):
             "input.json", "step.onnx", "settings.json", "resources", scales=[scale], max_logrows=MAX_LOGROWS
         ),
         "compile": lambda: ezkl.compile_circuit("step.onnx", "circuit", "settings.json"),
+        "witness": lambda: ezkl.gen_witness("input.json", "circuit", "witness.json"),
         "srs": lambda: ezkl.gen_srs("srs", settings["run_args"]["logrows"]),
         "setup": lambda: ezkl.setup("circuit", "verifying.key", "proving.key", "srs"),
-        "witness": lambda: ezkl.gen_witness("input.json", "circuit", "witness.json"),
         "prove": lambda: ezkl.prove("witness.json", "circuit", "proving.key", "proof.json", "srs"),
         "verify": lambda: ezkl.verify("proof.json", "settings.json", "verifying.key", "srs"),
         "tampered": tampered,
@@ -174,7 +174,7 @@ def peak_memory(usage):
         return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-PHASES = ["settings", "calibrate", "compile", "srs", "setup", "witness", "prove", "verify", "tampered"]
+PHASES = ["settings", "calibrate", "compile", "witness", "srs", "setup", "prove", "verify", "tampered"]
 
 
 def update_error(work):

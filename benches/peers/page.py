@@ -1,5 +1,5 @@
-"""Turns one run's figures into the Markdown page that run.sh prints; reads float.json, ezkl-*.json, ours.txt and
-left-out.txt from a folder. Only divides; it measures nothing."""
+"""Turns one run's figures into the Markdown page that run.sh prints; reads float.json, ezkl-*.json, ours-*.txt and
+left-out.txt from a folder. It only divides, and measures nothing."""
 
 import argparse
 import json
@@ -12,8 +12,10 @@ PRIVATE, HASHED = "data and old weights private and bound to nothing", "the same
 OURS = re.compile(
     r"^(?P<name>\S+) \| (?P<description>.*?) \| train (?P<train>[\d.]+) s \| float32 [\d.]+ s \| prove (?P<prove>[\d.]+) s "
     r"\((?P<step>[\d.]+) s a step\) \| overhead (?P<overhead>\d+) \| verify (?P<verify>[\d.]+) s \| "
-    r"proof (?P<proof>[\d.]+) KiB \| peak (?P<peak>[\d.]+) GiB \| generators (?P<generators>[\d.]+) s"
+    r"proof (?P<proof>[\d.]+) KiB \| peak (?P<peak>[\d.]+) GiB \| generators (?P<generators>[\d.]+) s \| "
+    r"commit data (?P<commit>[\d.]+) s"
 )
+KEYS = re.compile(r"^ +halo2: keys (?P<keys>[\d.]+) s")
 
 
 def machine():
@@ -45,6 +47,8 @@ def read_ours(text):
             one["step"] = one["prove"] / one["steps"]
             one["float"] = one["prove"] / one["overhead"] / one["steps"] if one["overhead"] else None
             found[one["name"]] = one
+        elif match := KEYS.match(line):
+            one["keys"] = float(match["keys"])
     return found
 
 
@@ -52,6 +56,8 @@ def seconds(value):
     """A time in the unit that shows three digits."""
     if value is None:
         return "–"
+    if value == 0:
+        return "0 s"
     for unit, scale in (("s", 1), ("ms", 1e3)):
         if value * scale >= 1:
             return f"{value * scale:.3g} {unit}"
@@ -68,7 +74,10 @@ def times(value, of):
 
 def size(count):
     """Bytes, in decimal units."""
-    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
+    for unit, scale in (("GB", 1e9), ("MB", 1e6)):
+        if count >= scale:
+            return f"{count / scale:.2f} {unit}"
+    return f"{count / 1e3:.1f} kB"
 
 
 def row(*cells):
@@ -80,7 +89,7 @@ def header(*cells):
     print("|" + "---|" * len(cells))
 
 
-def step_table(float32, ezkl, ours):
+def step_table(float32, ezkl, ours, sealed):
     """The shape that all can prove. Ratios are over the fastest plain float32 step of this run."""
     peer = float32["programs"]["peer"]
     plain = {"NumPy": peer["numpy"], "PyTorch": peer["torch"]}
@@ -95,17 +104,19 @@ def step_table(float32, ezkl, ours):
             row(f"float32, {name}", "nothing", seconds(one["best"]), times(one["best"], fastest), *["–"] * 6)
     if trained:
         row("float32, our trainer", "nothing", seconds(trained), times(trained, fastest), *["–"] * 6)
-    for one in mine:
+    for one in [*mine, *sealed.values()]:
+        seal = "halo2" if "keys" in one else "sigma"
         row(
-            f"Weightproof, {one['steps']} step{'s' if one['steps'] > 1 else ''}",
+            f"Weightproof, {seal} seal, {one['steps']} step{'s' if one['steps'] > 1 else ''}",
             "data committed beforehand, batches drawn, old and new weights public",
             seconds(one["step"]),
             times(one["step"], fastest),
             times(one["step"], reference),
             seconds(one["verify"]),
             size(1024 * one["proof"]),
-            f"{seconds(one['generators'])}, public" if one["generators"] else "none",
-            "none",
+            f"{seconds(one['generators'])} generators, {seconds(one['commit'])} data"
+            + (f", {seconds(one['keys'])} keys" if "keys" in one else "")
+            "rebuilt from the program" if "keys" in one else "none",
             f"{one['peak']:.2f} GiB",
         )
     for kind, says in (("private", PRIVATE), ("hashed", HASHED)):
@@ -127,19 +138,20 @@ def step_table(float32, ezkl, ours):
     print()
     for kind in ("private", "hashed"):
         if one := ezkl.get(kind):
+            phases = one["phases"]
             print(
-                f"EZKL, {kind} inputs: {one['phases']['prove']['cpu']:.0f} CPU s to prove, {one['phases']['setup']['cpu']:.0f} "
-                f"for the keys; scale 2^{one['scale']}, 2^{one['logrows']} rows, {one['public_values']} public values; its update is {100 * one['update_error']:.1f} % from double precision's (relative L2 norm); a proof with "
-                f"other outputs was refused.\n"
+                f"EZKL, {kind} inputs: {phases['prove']['cpu']:.0f} CPU s to prove, {phases['setup']['cpu']:.0f} for the keys; "
+                f"scale 2^{one['scale']}, 2^{one['logrows']} rows, {one['public_values']} public values; its update is "
+                f"{100 * one['update_error']:.1f} % from double precision's (relative L2 norm); a proof with other outputs "
+                f"was refused.\n"
             )
 
 
 def program_table(float32, ours):
     """The bench programs, which only we prove here."""
     print("## Proving over plain training, a step\n")
-    header(
-        "program", "NumPy", "PyTorch", "our float32", "prove, a step", "÷ NumPy", "÷ PyTorch", "÷ our float32", "verify", "proof"
-    )
+    ratios = ["÷ NumPy", "÷ PyTorch", "÷ our float32"]
+    header("program", "NumPy", "PyTorch", "our float32", "prove, a step", *ratios, "verify", "proof")
     for name, one in float32["programs"].items():
         if name == "peer":
             continue
@@ -171,10 +183,12 @@ def main():
     folder = arguments.folder
     float32 = json.loads((folder / "float.json").read_text())
     ezkl = {path.stem.removeprefix("ezkl-"): json.loads(path.read_text()) for path in folder.glob("ezkl-*.json")}
-    ours = read_ours((folder / "ours.txt").read_text())
+    ours, sealed = (
+        read_ours(path.read_text()) if (path := folder / f"ours-{seal}.txt").exists() else {} for seal in ("sigma", "halo2")
+    )
 
     print("# Peers, side by side\n")
-    step_table(float32, ezkl, ours)
+    step_table(float32, ezkl, ours, sealed)
     program_table(float32, ours)
     for line in (folder / "left-out.txt").read_text().splitlines():
         print(f"- left out: {line}")

@@ -28,7 +28,11 @@ while [ $# -gt 0 ]; do
     --ezkl) ezkl=yes ;;
     --cases | --results | --out)
       [ $# -ge 2 ] || { echo "expected a value after $1, found none" >&2; exit 2; }
-      case $1 in --cases) cases=$2 ;; --results) results=$(realpath "$2") ;; --out) mkdir -p "$2"; out=$(realpath "$2") ;; esac
+      case $1 in
+        --cases) cases=$2 ;;
+        --results) results=$(realpath "$2") ;;
+        --out) mkdir -p "$2" && out=$(realpath "$2") ;;
+      esac
       shift
       ;;
     -h | --help) usage; exit 0 ;;
@@ -42,12 +46,15 @@ trap 'rm -rf "$scratch"' EXIT
 out=${out:-$scratch/out}
 mkdir -p "$out"
 # A folder that is kept may hold an earlier run's figures, which are not to be mixed into this one.
-rm -f "$out"/float.json "$out"/ezkl-*.json "$out"/ours.txt "$out"/left-out.txt
-touch "$out/ours.txt" "$out/left-out.txt"
+rm -f "$out"/float.json "$out"/ezkl-*.json "$out"/ours-*.txt "$out"/left-out.txt
+touch "$out/left-out.txt"
 say() { printf '%s\n' "$*" >&2; }
 leave_out() { say "left out  $*"; printf '%s\n' "$*" >>"$out/left-out.txt"; }
 # The 1-, 5- and 15-minute load: how much else the machine did.
 load() { uptime | sed 's/.*load average[s]*: *//'; }
+
+# Running this leaves nothing in the repository.
+export PYTHONDONTWRITEBYTECODE=1
 
 say "python    an environment, and what it lacks"
 environment=${PEERS_VENV:-$scratch/venv}
@@ -67,6 +74,10 @@ elif [ -z "$ezkl" ]; then
   leave_out "EZKL: not asked for (--ezkl)"
 fi
 
+# Before anything is built: what somebody commits meanwhile is not what is measured.
+commit=$(git -C "$repository" rev-parse --short HEAD 2>/dev/null || echo unknown)
+[ -z "$(git -C "$repository" status --porcelain 2>/dev/null)" ] || commit="$commit with uncommitted changes"
+
 if [ -z "$results" ]; then
   say "cargo     the example results"
   if (cd "$repository" && cargo build --quiet --release -p weightproof-benches --example results) >&2; then
@@ -79,21 +90,27 @@ fi
 threads=${PEERS_THREADS:-$("$python" -c 'import os; print(os.cpu_count())')}
 export RAYON_NUM_THREADS=$threads
 load_before=$(load)
-load_started=$(date -u '+%Y-%m-%d %H:%M')
+started=$(date -u '+%Y-%m-%d %H:%M')
 
 say "measure   float32 steps on $threads threads, load $load_before"
 # A core type that somebody set for older builds of OpenBLAS makes a current one slow, and our ratio too good.
 env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE \
   "$python" "$here/float_step.py" --threads "$threads" --json "$out/float.json" >&2
 
-for name in ${results:+$cases}; do
-  say "measure   Weightproof, program $name, load $(load)"
-  if ! "$results" "$name" >"$scratch/one.txt"; then
-    leave_out "Weightproof, program $name: it could not be measured"
-    continue
+# Prints one program's figures and keeps them in $1: measure_ours FILE NAME [--halo2]
+measure_ours() {
+  local file=$1 name=$2
+  shift 2
+  say "measure   Weightproof, program $name${*:+ $*}, load $(load)"
+  if "$results" "$@" "$name" >"$scratch/one.txt"; then
+    tee -a "$out/$file" <"$scratch/one.txt" >&2
+  else
+    leave_out "Weightproof, program $name${*:+ $*}: it could not be measured"
   fi
-  cat "$scratch/one.txt" >&2
-  cat "$scratch/one.txt" >>"$out/ours.txt"
+}
+for name in ${results:+$cases}; do
+  measure_ours ours-sigma.txt "$name"
+  case $name in peer*) measure_ours ours-halo2.txt "$name" --halo2 ;; esac
 done
 
 if [ -n "$ezkl" ]; then
@@ -105,7 +122,5 @@ if [ -n "$ezkl" ]; then
   done
 fi
 
-commit=$(git -C "$repository" rev-parse --short HEAD 2>/dev/null || echo unknown)
-[ -z "$(git -C "$repository" status --porcelain 2>/dev/null)" ] || commit="$commit with uncommitted changes"
-"$python" "$here/page.py" "$out" --commit "$commit" --date "$load_started" --command "$shown" \
+"$python" "$here/page.py" "$out" --commit "$commit" --date "$started" --command "$shown" \
   --threads "$threads" --load "$load_before at the start, $(load) at the end"

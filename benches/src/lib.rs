@@ -19,7 +19,8 @@ use weightproof_prover::data::Examples;
 use weightproof_prover::float::{self, FloatModel};
 use weightproof_prover::progress::Silent;
 use weightproof_prover::{
-    CommittedDataset, Committer, Job, Made, Seal, SealProver, contribute, derive_generators, seal_parameters,
+    CommittedDataset, Committer, Job, Made, Seal, SealProver, contribute, cpu, derive_generators,
+    seal_parameters,
 };
 use weightproof_verifier::contribution::CompactShape;
 use weightproof_verifier::{CompactProof, Contribution, Keys, binding, generator_counts, verify_with};
@@ -165,6 +166,7 @@ impl Fixture {
             payout: Vec::new(),
             secret: b"",
             seal: Seal::Sigma,
+            kernels: cpu(),
         }
     }
 }

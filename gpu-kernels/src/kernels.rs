@@ -55,20 +55,10 @@ pub enum Source {
     },
     /// The chosen dataset rows, `[step][example][position]`.
     Data,
-    /// A layer's weights (inputs × outputs, unpadded, row-major) in the base model, or its biases; layers from 1.
-    Base {
-        /// Layer.
-        layer: usize,
-        /// Biases, not weights.
-        is_bias: bool,
-    },
-    /// The same in the update.
-    Update {
-        /// Layer.
-        layer: usize,
-        /// Biases, not weights.
-        is_bias: bool,
-    },
+    /// Positions of the stacked base model, padded as `layout.parameters` says.
+    Base(Range<usize>),
+    /// Positions of the stacked update.
+    Update(Range<usize>),
     /// The second column of the exponential table.
     Exponential,
 }

@@ -16,7 +16,7 @@ use weightproof_prover::argument::Witness;
 use weightproof_prover::contribute::{Sealing, prove_compact};
 use weightproof_prover::entropy::Entropy;
 use weightproof_prover::progress::Silent;
-use weightproof_prover::{Committer, SealProver, seal_parameters};
+use weightproof_prover::{Committer, SealProver, cpu, seal_parameters};
 use weightproof_verifier::{Contribution, Keys, verify_with};
 
 fn case(layers: &str, activation: &str, loss: &str, momentum: &str, rows: usize, seed: u64) -> Case {
@@ -97,6 +97,7 @@ fn write_compact(
         dataset: &case.dataset,
         chosen: &run.chosen,
         committer: &committer,
+        kernels: cpu(),
         progress: &Silent,
         self_check: true,
     };

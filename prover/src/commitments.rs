@@ -1,12 +1,14 @@
 //! Pedersen commitments as the prover makes them: tables for the fixed bases, small-integer rows in parallel.
 
 use ark_ec::CurveGroup;
-use rayon::prelude::*;
 use weightproof_circuits::curve::{Generators, Point, Projective, multi_exponentiation};
 use weightproof_circuits::field::F;
-use weightproof_gpu_kernels::cpu::commit::{Workspace, blind, commit_row};
+use weightproof_gpu_kernels::cpu::commit::blind;
 use weightproof_gpu_kernels::cpu::fixed_base::FixedBase;
+use weightproof_gpu_kernels::cpu::session::commit_rows;
+use weightproof_gpu_kernels::kernels::Session;
 
+use crate::argument::ProveError;
 use crate::progress::Progress;
 
 /// Message generators that get a table: round polynomials have at most three coefficients, layers four values.
@@ -73,17 +75,28 @@ impl<'a> Committer<'a> {
         blindings: &[F],
         progress: &dyn Progress,
     ) -> Option<Vec<Point>> {
-        let rows: Option<Vec<Projective>> = values
-            .par_chunks(width)
-            .map_init(Workspace::default, |workspace, row| {
-                if progress.cancelled() {
-                    return None;
-                }
-                let sum = commit_row(self.generators.rows(), row, workspace);
-                progress.advance(1);
-                Some(sum)
-            })
-            .collect();
-        Some(blind(rows?, blindings, &self.blinding))
+        let rows = commit_rows(self.generators.rows(), values, width, &|| watch(progress)).ok()?;
+        Some(blind(rows, blindings, &self.blinding))
     }
+
+    /// Commits the rows of `width` entries of a device's stack.
+    ///
+    /// # Errors
+    /// [`ProveError::Cancelled`] and [`ProveError::Device`].
+    pub fn stack(
+        &self,
+        session: &dyn Session,
+        width: usize,
+        blindings: &[F],
+        progress: &dyn Progress,
+    ) -> Result<Vec<Point>, ProveError> {
+        let rows = session.commit_rows(self.generators.rows(), width, &|| watch(progress))?;
+        Ok(blind(rows, blindings, &self.blinding))
+    }
+}
+
+/// One more row is done; whether to go on.
+fn watch(progress: &dyn Progress) -> bool {
+    progress.advance(1);
+    !progress.cancelled()
 }

@@ -20,21 +20,24 @@ use weightproof_circuits::seal::halo2::algebra::Input;
 use weightproof_circuits::seal::sigma;
 use weightproof_circuits::statement::{MODE_OPEN, PROTOCOL_VERSION, SEAL_HALO2, SEAL_SIGMA, Statement};
 use weightproof_circuits::transcript::Transcript;
+use weightproof_gpu_kernels::cpu::integers::{Integers, combine};
+use weightproof_gpu_kernels::cpu::session::cpu;
+use weightproof_gpu_kernels::kernels::{KernelError, Kernels, Source, TrainingInput};
 use weightproof_verifier::binding::{absorb_seal, compact_transcript, distinct_rows, transcript};
 use weightproof_verifier::contribution::{CompactProof, Contribution, Proof};
 use weightproof_verifier::generator_counts;
 use weightproof_verifier::opening::{OpeningProof, OpeningStatement};
 use zeroize::Zeroizing;
 
-use crate::argument::{ProveError, StageTimes, Witness, prove};
+use crate::argument::{ProveError, Prover, StageTimes, Witness, prove};
 use crate::commitments::Committer;
 use crate::dataset::CommittedDataset;
 use crate::entropy::{Entropy, EntropyError};
 use crate::halo2::{PoseidonChannel, SealProver};
-use crate::opening;
+use crate::opening::{self, CombinedRow};
 use crate::progress::Progress;
 use crate::seal::{self, SealedChannel};
-use crate::trainer::{StepReport, TrainError, train};
+use crate::trainer::{StepReport, TrainError, Training, reports, train};
 
 /// What a contribution is to be about.
 pub struct Job<'a> {
@@ -60,6 +63,8 @@ pub struct Job<'a> {
     pub secret: &'a [u8],
     /// What makes the proof zero-knowledge.
     pub seal: Seal<'a>,
+    /// Where to train and prove. Should the device fail, the CPU takes over; the proof is the same but for its randomness.
+    pub kernels: &'a dyn Kernels,
 }
 
 /// The seal of a contribution.
@@ -89,6 +94,8 @@ pub struct Made {
     pub prove_seconds: f64,
     /// Seconds of each proving stage.
     pub stages: StageTimes,
+    /// The device that made the proof.
+    pub device: String,
 }
 
 /// Why a contribution was not made. Nothing is lost: the caller still has model and data.
@@ -198,10 +205,7 @@ pub fn contribute(
     let clock = Instant::now();
     progress.begin("train", program.steps() as u64);
     let (x, y) = gather(job.dataset, &chosen);
-    let training = train(program, job.base, &x, &y, &mut |_| {
-        progress.advance(1);
-        if progress.cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })?;
+    let training = train_on(job, &x, &y, progress)?;
     let train_seconds = clock.elapsed().as_secs_f64();
     statement.update_digest = training.update.digest(program)?;
 
@@ -214,18 +218,34 @@ pub fn contribute(
     drop(training.trace);
     witness.count_multiplicities()?;
     lap("witness", &mut stage_clock, &mut stages);
-    let mut entropy = Entropy::new(job.secret, &statement.digest())?;
     let sealing = Sealing {
         statement: &statement,
         dataset: job.dataset,
         chosen: &chosen,
         committer,
+        kernels: job.kernels,
         progress,
         self_check: true,
     };
-    let proof = match job.seal {
-        Seal::Sigma => prove_witness(&witness, &sealing, &mut entropy, &mut stages)?.encode(),
-        Seal::Halo2(key) => prove_compact(&mut witness, &sealing, key, &mut entropy, &mut stages)?.encode(),
+    let mut seal_on = |kernels: &dyn Kernels, stages: &mut StageTimes| -> Result<Vec<u8>, ContributeError> {
+        let sealing = Sealing { kernels, ..sealing };
+        // Randomness is never used twice: every attempt has its own.
+        let mut entropy = Entropy::new(job.secret, &statement.digest())?;
+        Ok(match job.seal {
+            Seal::Sigma => prove_witness(&witness, &sealing, &mut entropy, stages)?.encode(),
+            Seal::Halo2(key) => prove_compact(&mut witness, &sealing, key, &mut entropy, stages)?.encode(),
+        })
+    };
+    let before = stages.len();
+    let mut device = job.kernels;
+    let proof = match seal_on(device, &mut stages) {
+        Err(ContributeError::Prove(ProveError::Device { device: name, reason })) => {
+            progress.note(&fallback(&name, &reason));
+            stages.truncate(before);
+            device = cpu();
+            seal_on(device, &mut stages)?
+        }
+        result => result?,
     };
     let proof_bytes = statement.encode().len() + proof.len();
     drop(witness);
@@ -240,7 +260,41 @@ pub fn contribute(
         train_seconds,
         prove_seconds: clock.elapsed().as_secs_f64(),
         stages,
+        device: device.device(),
     })
+}
+
+/// What people are told when a device fails.
+fn fallback(device: &str, reason: &str) -> String {
+    format!("{device} failed ({reason}); the CPU goes on, nothing is lost")
+}
+
+/// Trains on the job's device, and on the CPU where that has no exact way or fails.
+fn train_on(
+    job: &Job<'_>,
+    x: &[i16],
+    y: &[i16],
+    progress: &dyn Progress,
+) -> Result<Training, ContributeError> {
+    let Job { program, base, kernels, .. } = *job;
+    let mut completed = 0;
+    let mut go_on = |step: usize| {
+        completed = step + 1;
+        progress.advance(1);
+        !progress.cancelled()
+    };
+    match kernels.train(TrainingInput { program, base, x, y }, &mut go_on) {
+        Ok(Some((trace, update))) => {
+            let steps = reports(program, &trace);
+            return Ok(Training { trace, update, steps });
+        }
+        Ok(None) => {}
+        Err(KernelError::Cancelled) => return Err(TrainError::Interrupted { completed }.into()),
+        Err(KernelError::Device { device, reason }) => progress.note(&fallback(&device, &reason)),
+    }
+    Ok(train(program, base, x, y, &mut |report| {
+        if go_on(report.step) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?)
 }
 
 /// Notes the time since the last stage ended.
@@ -260,6 +314,8 @@ pub struct Sealing<'a> {
     pub chosen: &'a [u32],
     /// Generators and tables.
     pub committer: &'a Committer<'a>,
+    /// Where the proof is made.
+    pub kernels: &'a dyn Kernels,
     /// Who is told.
     pub progress: &'a dyn Progress,
     /// Whether a false check stops the prover before it seals. Without it a cheating witness is sealed like an honest one,
@@ -284,16 +340,16 @@ struct Committed<'a> {
 impl<'a> Committed<'a> {
     /// Commits the stack, row by row, and takes the chosen dataset rows' commitments.
     fn new(
-        witness: &Witness<'_>,
+        prover: &Prover<'_>,
         sealing: &'a Sealing<'a>,
         entropy: &mut Entropy,
     ) -> Result<Self, ContributeError> {
         let Sealing { dataset, chosen, committer, progress, .. } = *sealing;
+        let witness = prover.witness;
         let width = 1usize << witness.layout.column_variables;
         let blindings = entropy.scalars(1 << witness.layout.matrix_row_variables());
         progress.begin("commit", blindings.len() as u64);
-        let rows =
-            committer.rows(&witness.stack, width, &blindings, progress).ok_or(ProveError::Cancelled)?;
+        let rows = committer.stack(prover.session(), width, &blindings, progress)?;
         let (distinct, places) = distinct_rows(chosen);
         let opened = distinct.iter().filter_map(|i| dataset.row(*i)).collect();
         let membership = dataset.membership(&distinct)?;
@@ -308,11 +364,12 @@ impl<'a> Committed<'a> {
     /// under `value_blinding`; `mask_blinding` opens the mask's row.
     fn open(
         &self,
-        witness: &Witness<'_>,
+        prover: &Prover<'_>,
         transcript: &mut Transcript,
         claim: &Claim<'_>,
         entropy: &mut Entropy,
     ) -> Result<OpeningProof, ContributeError> {
+        let witness = prover.witness;
         let layout = witness.layout;
         let Claim { point, coefficients, value, value_blinding, mask_blinding } = *claim;
         let parameters = [witness.base, witness.update];
@@ -328,14 +385,18 @@ impl<'a> Committed<'a> {
             .zip(self.blindings.iter().copied())
             .chain(data_weights.iter().copied().zip(self.dataset.iter().map(|(_, blinding)| *blinding)))
             .chain([(coefficients[5], mask_blinding)]);
-        let mut combined = opening::combine(
-            self.width,
-            &[(&witness.stack, self.width, &row_weights), (&data_rows, data_width, &data_weights)],
-            blindings,
-        );
-        for (sum, entry) in combined.values.iter_mut().zip(&witness.mask) {
+        let stack = Source::Stack(0..witness.stack.len());
+        let mut values =
+            prover.session().combine_rows(&stack, self.width, 1, &row_weights).map_err(ProveError::from)?;
+        let data = combine(Integers::Small(&data_rows), data_width, &data_weights);
+        for (sum, entry) in values.iter_mut().zip(&data) {
+            *sum += entry;
+        }
+        for (sum, entry) in values.iter_mut().zip(&witness.mask) {
             *sum += coefficients[5] * entry;
         }
+        let blinding = blindings.map(|(weight, blinding)| weight * blinding).sum();
+        let combined = CombinedRow { values, blinding };
         let committer = self.sealing.committer;
         let generators = committer.generators;
         let proof =
@@ -364,17 +425,18 @@ pub fn prove_witness(
     entropy: &mut Entropy,
     stages: &mut StageTimes,
 ) -> Result<Proof, ContributeError> {
-    let Sealing { statement, committer, progress, self_check, .. } = *sealing;
+    let Sealing { statement, committer, kernels, progress, self_check, .. } = *sealing;
     let (layout, program) = (witness.layout, witness.program);
     let mut clock = Instant::now();
-    let committed = Committed::new(witness, sealing, entropy)?;
+    let prover = Prover::new(witness, kernels)?;
+    let committed = Committed::new(&prover, sealing, entropy)?;
     let dataset_rows = committed.dataset_rows();
     lap("commit", &mut clock, stages);
 
     // Steps 2–7 under the seal.
     let bound = transcript(statement, &committed.rows, &dataset_rows);
     let mut channel = SealedChannel::new(bound.clone(), committer, entropy);
-    prove(witness, &mut channel, progress, stages)?;
+    prove(&prover, &mut channel, progress, stages)?;
     let (values, blindings, commitments) = (
         std::mem::take(&mut channel.values),
         std::mem::take(&mut channel.blindings),
@@ -405,7 +467,7 @@ pub fn prove_witness(
         value_blinding: blindings.last().copied().unwrap_or_default(),
         mask_blinding: F::ZERO,
     };
-    let opening = committed.open(witness, &mut bound, &claim, entropy)?;
+    let opening = committed.open(&prover, &mut bound, &claim, entropy)?;
     lap("open", &mut clock, stages);
     progress.advance(1);
     let Committed { rows: witness_rows, membership, .. } = committed;
@@ -424,14 +486,15 @@ pub fn prove_compact(
     entropy: &mut Entropy,
     stages: &mut StageTimes,
 ) -> Result<CompactProof, ContributeError> {
-    let Sealing { statement, committer, progress, self_check, .. } = *sealing;
+    let Sealing { statement, committer, kernels, progress, self_check, .. } = *sealing;
     let mut clock = Instant::now();
     // Mask and salt are fresh in every attempt.
     witness.mask = entropy.scalars(1 << witness.layout.column_variables);
     let mask_blinding = entropy.scalar();
     let mask = committer.mask(&witness.mask, &mask_blinding);
     let witness = &*witness;
-    let committed = Committed::new(witness, sealing, entropy)?;
+    let prover = Prover::new(witness, kernels)?;
+    let committed = Committed::new(&prover, sealing, entropy)?;
     let dataset_rows = committed.dataset_rows();
     lap("commit", &mut clock, stages);
 
@@ -439,7 +502,7 @@ pub fn prove_compact(
     let digest = digest_limbs(&bound.digest());
     let salt = Zeroizing::new(entropy.scalar());
     let mut channel = PoseidonChannel::new(&digest, &salt);
-    prove(witness, &mut channel, progress, stages)?;
+    prove(&prover, &mut channel, progress, stages)?;
     clock = Instant::now();
     progress.begin("seal", 1);
     let run = Input::Run { digest, salt: *salt, messages: &channel.messages };
@@ -460,7 +523,7 @@ pub fn prove_compact(
         value_blinding: F::ZERO,
         mask_blinding,
     };
-    let opening = committed.open(witness, &mut bound, &claim, entropy)?;
+    let opening = committed.open(&prover, &mut bound, &claim, entropy)?;
     lap("open", &mut clock, stages);
     progress.advance(1);
     let Committed { rows: witness_rows, membership, .. } = committed;

@@ -28,3 +28,5 @@ pub use commitments::Committer;
 pub use contribute::{ContributeError, Job, Made, Seal, contribute, derive_generators};
 pub use dataset::{CommittedDataset, DatasetError};
 pub use halo2::SealProver;
+pub use weightproof_gpu_kernels::cpu::session::cpu;
+pub use weightproof_gpu_kernels::kernels::Kernels;

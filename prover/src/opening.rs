@@ -2,10 +2,10 @@
 
 use ark_ec::scalar_mul::glv::GLVConfig;
 use ark_ec::{AffineRepr, CurveGroup};
-use ark_ff::{AdditiveGroup, Field};
+use ark_ff::Field;
 use ark_vesta::VestaConfig;
 use rayon::prelude::*;
-use weightproof_circuits::accumulate::{ProductSum, SmallSum};
+use weightproof_circuits::accumulate::ProductSum;
 use weightproof_circuits::curve::{Generators, Point, Projective, multi_exponentiation, normalize};
 use weightproof_circuits::field::F;
 use weightproof_circuits::multilinear::eq_table;
@@ -19,41 +19,12 @@ use crate::argument::ProveError;
 use crate::commitments::Committer;
 use crate::entropy::Entropy;
 
-/// The combined row `v` and its blinding.
+/// Step 1: the combined row `v` and its blinding.
 pub struct CombinedRow {
     /// `v`.
     pub values: Vec<F>,
     /// `ρ*`.
     pub blinding: F,
-}
-
-/// Step 1: rows of small integers, each under its weight. Columns are cut into blocks that threads share.
-pub fn combine(
-    width: usize,
-    parts: &[(&[i32], usize, &[F])],
-    blindings: impl Iterator<Item = (F, F)>,
-) -> CombinedRow {
-    let block = 256.min(width);
-    let mut values = vec![F::ZERO; width];
-    values.par_chunks_mut(block).enumerate().for_each(|(index, out)| {
-        let mut sums = vec![SmallSum::default(); out.len()];
-        for (rows, row_width, weights) in parts {
-            let start = index * block;
-            if start >= *row_width {
-                continue;
-            }
-            let end = (start + out.len()).min(*row_width);
-            for (row, weight) in rows.chunks(*row_width).zip(*weights) {
-                for (sum, value) in sums.iter_mut().zip(&row[start..end]) {
-                    sum.add(weight, i64::from(*value));
-                }
-            }
-        }
-        for (out, sum) in out.iter_mut().zip(&sums) {
-            *out = sum.value();
-        }
-    });
-    CombinedRow { values, blinding: blindings.map(|(weight, blinding)| weight * blinding).sum() }
 }
 
 fn inner(a: &[F], b: &[F]) -> F {

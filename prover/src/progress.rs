@@ -9,6 +9,8 @@ pub trait Progress: Sync {
     fn begin(&self, stage: &'static str, total: u64);
     /// `amount` more units of the current stage are done.
     fn advance(&self, amount: u64);
+    /// Something that the caller should know, though the work goes on.
+    fn note(&self, _text: &str) {}
     /// True once the caller wants the work to stop; the work then returns its "cancelled" error and writes nothing.
     fn cancelled(&self) -> bool;
 }

@@ -7,6 +7,7 @@ use weightproof_circuits::argument::{self, Opened};
 use weightproof_circuits::field::F;
 use weightproof_circuits::multilinear::eq_table;
 use weightproof_circuits::transcript::Transcript;
+
 use weightproof_prover::argument::{ClearChannel, Witness, prove};
 use weightproof_prover::progress::Silent;
 
@@ -25,8 +26,8 @@ fn honest_arguments_hold_for_every_shape() {
         witness.count_multiplicities().expect("an honest witness is in its tables");
         let transcript = Transcript::new("test", &[index as u8; 32]);
         let mut channel = ClearChannel::new(transcript.clone());
-        let opening =
-            prove(&witness, &mut channel, &Silent, &mut Vec::new()).expect("an honest argument is provable");
+        let opening = prove(&common::on_cpu(&witness), &mut channel, &Silent, &mut Vec::new())
+            .expect("an honest argument is provable");
         let lengths: Vec<usize> = channel.messages.iter().map(Vec::len).collect();
         let outline = argument::outline(&case.layout, &case.program).expect("an outline cannot fail");
         assert_eq!(lengths, outline, "program {index}: message lengths follow from the program");

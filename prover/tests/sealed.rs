@@ -8,7 +8,7 @@ use weightproof_circuits::seal::halo2::key;
 use weightproof_prover::data::Examples;
 use weightproof_prover::progress::Silent;
 use weightproof_prover::{
-    CommittedDataset, Committer, Job, Seal, SealProver, contribute, derive_generators, seal_parameters,
+    CommittedDataset, Committer, Job, Seal, SealProver, contribute, cpu, derive_generators, seal_parameters,
 };
 use weightproof_verifier::{Keys, generator_counts, verify_batch, verify_with};
 
@@ -44,6 +44,7 @@ fn honest_contributions_verify_and_chain() {
                 payout: Vec::new(),
                 secret: b"",
                 seal,
+                kernels: cpu(),
             };
             let made = contribute(&job, &committer, &Silent).unwrap();
             let verified = verify_with(&made.bytes, &base, keys)

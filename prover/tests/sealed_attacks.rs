@@ -118,7 +118,7 @@ fn defended_by(case: &Case, run: &Run, proof: &Proof, what: &str, code: ErrorCod
 fn failing_in_the_clear(case: &Case, witness: &Witness<'_>) -> Vec<Check> {
     let transcript = Transcript::new("attack", &[1; 32]);
     let mut channel = ClearChannel::new(transcript.clone());
-    prove(witness, &mut channel, &Silent, &mut Vec::new()).expect("a cheat is provable");
+    prove(&common::on_cpu(witness), &mut channel, &Silent, &mut Vec::new()).expect("a cheat is provable");
     let mut skipped = Vec::new();
     loop {
         let mut clear = Clear::new(transcript.clone(), &channel.messages);

@@ -429,7 +429,8 @@ fn a_whole_argument_is_sealed_alike_for_different_data() {
         let mut entropy = Entropy::from_seed(first);
         let bound = transcript(&run.statement, &[], &[]);
         let mut channel = SealedChannel::new(bound.clone(), &committer, &mut entropy);
-        prove(&witness, &mut channel, &Silent, &mut Vec::new()).expect("an honest run is provable");
+        prove(&common::on_cpu(&witness), &mut channel, &Silent, &mut Vec::new())
+            .expect("an honest run is provable");
         let (values, blindings, commitments) =
             (channel.values.clone(), channel.blindings.clone(), channel.commitments.clone());
         drop(channel);

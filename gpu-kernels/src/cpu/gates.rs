@@ -93,6 +93,44 @@ impl<L: Lanes> Kernel<L> for Fill<'_, L> {
     }
 }
 
+/// The five values of a block.
+///
+/// # Safety
+/// As for [`Lanes`].
+#[inline(always)]
+unsafe fn load_gate<L: Lanes>(gate: &Gate<L>) -> [L; 5] {
+    let [a, b, c, d, e] = gate;
+    // SAFETY: the caller's.
+    unsafe { [L::load(a), L::load(b), L::load(c), L::load(d), L::load(e)] }
+}
+
+/// Binds the first two blocks.
+///
+/// # Safety
+/// As for [`Lanes`].
+#[inline(always)]
+unsafe fn bind_gates<L: Lanes>(factors: [L; 2], gates: &[Gate<L>]) -> [L; 5] {
+    // SAFETY: the caller's.
+    unsafe {
+        let (mut even, odd) = (load_gate::<L>(&gates[0]), load_gate::<L>(&gates[1]));
+        for (even, odd) in even.iter_mut().zip(odd) {
+            *even = bind(factors, *even, odd);
+        }
+        even
+    }
+}
+
+/// Adds `g·(E_A·Q + E_Δ·P)`.
+///
+/// # Safety
+/// As for [`Lanes`].
+#[inline(always)]
+unsafe fn add_gate<L: Lanes>(sum: &mut L::Sum, gate: [L; 5]) {
+    let [activation, error, sign, pre_activation, back_sum] = gate;
+    // SAFETY: the caller's.
+    unsafe { L::sum_add(sum, L::mul_add([activation, error], [pre_activation, back_sum]), sign) }
+}
+
 /// Binds where factors are given, and sums the cubic at 0, −1 and its leading coefficient.
 struct Sums<'a, L: Lanes> {
     gates: &'a [Gate<L>],
@@ -108,35 +146,49 @@ impl<L: Lanes> Kernel<L> for Sums<'_, L> {
         // SAFETY: this is a kernel. Values are below 3p, so differences are below 7p and values at −1 below 10p; two
         // products of these are below 51p.
         unsafe {
-            let factors = self.bound.map(|[even, odd]| [L::spread(even), L::spread(odd)]);
+            let factors = match self.bound {
+                Some([even, odd]) => Some([L::spread(even), L::spread(odd)]),
+                None => None,
+            };
             let mut sums = [L::empty_sum(); 3];
             for group in 0..self.groups {
-                let ends: [[L; 2]; 5] = core::array::from_fn(|array| {
-                    core::array::from_fn(|end| match factors {
-                        None => L::load(&self.gates[2 * group + end][array]),
-                        Some(factors) => {
-                            let at = |i: usize| L::load(&self.gates[4 * group + 2 * end + i][array]);
-                            let value = bind(factors, at(0), at(1));
-                            self.out[2 * group + end][array] = value.store();
-                            value
+                let ends = match factors {
+                    None => [load_gate::<L>(&self.gates[2 * group]), load_gate(&self.gates[2 * group + 1])],
+                    Some(factors) => {
+                        let ends = [
+                            bind_gates::<L>(factors, &self.gates[4 * group..]),
+                            bind_gates(factors, &self.gates[4 * group + 2..]),
+                        ];
+                        for (end, gate) in ends.iter().enumerate() {
+                            for (slot, value) in self.out[2 * group + end].iter_mut().zip(gate) {
+                                *slot = value.store();
+                            }
                         }
-                    })
-                });
-                let differences = ends.map(|[even, odd]| odd.sub(even));
-                let negative = ends.map(|[even, odd]| even.add(even.sub(odd)));
-                let values = [ends.map(|[even, _]| even), negative, differences];
-                for (sum, [activation, error, sign, pre_activation, back_sum]) in sums.iter_mut().zip(values) {
-                    L::sum_add(sum, L::mul_add([activation, error], [pre_activation, back_sum]), sign);
+                        ends
+                    }
+                };
+                let [even, odd] = ends;
+                let (mut negative, mut difference) = (even, even);
+                for array in 0..5 {
+                    difference[array] = odd[array].sub(even[array]);
+                    negative[array] = even[array].add(even[array].sub(odd[array]));
                 }
+                add_gate(&mut sums[0], even);
+                add_gate(&mut sums[1], negative);
+                add_gate(&mut sums[2], difference);
                 if group % TERMS == TERMS - 1 {
-                    sums.iter_mut().for_each(|sum| L::carry(sum));
+                    for sum in &mut sums {
+                        L::carry(sum);
+                    }
                 }
             }
             let ones = [F::ONE; 8];
-            sums.map(|mut sum| {
-                L::carry(&mut sum);
-                L::total(sum, &ones[..L::LANES])
-            })
+            let mut out = [F::ZERO; 3];
+            for (out, sum) in out.iter_mut().zip(&mut sums) {
+                L::carry(sum);
+                *out = L::total(*sum, &ones[..L::LANES]);
+            }
+            out
         }
     }
 }
@@ -171,7 +223,11 @@ impl<L: Lanes> Gates<L> {
             [&layer.signs, &layer.pre_activations, &layer.back_sums].map(|range| &stack[range.clone()]);
         let size = layer.signs.len();
         if size < NARROW {
-            return Self { arrays: Arrays::Narrow(fill::<One>(layer, integers)), spare: Vec::new(), pending: None };
+            return Self {
+                arrays: Arrays::Narrow(fill::<One>(layer, integers)),
+                spare: Vec::new(),
+                pending: None,
+            };
         }
         Self { arrays: Arrays::Wide(fill::<L>(layer, integers)), spare: Vec::new(), pending: None }
     }

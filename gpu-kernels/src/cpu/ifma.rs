@@ -243,7 +243,8 @@ impl<C: MontConfig<4>> Packed<C> for Eight<C> {
     #[inline(always)]
     unsafe fn broadcast(value: &Element<C>) -> Self {
         // SAFETY: the caller has checked for AVX-512.
-        Self::of(split(value.0.0).map(|limb| unsafe { set(limb) }))
+        let [a, b, c, d, e] = split(value.0.0);
+        Self::of(unsafe { [set(a), set(b), set(c), set(d), set(e)] })
     }
 
     #[inline(always)]
@@ -408,7 +409,18 @@ impl Lanes for EightLanes {
     #[inline(always)]
     unsafe fn load(block: &Block) -> Self {
         // SAFETY: a block is five aligned vectors; the caller's instruction set.
-        Self(Inner::of(block.0.each_ref().map(|limb| unsafe { _mm512_load_si512(limb.as_ptr().cast()) })))
+        let limb = |i: usize| block.0[i].as_ptr().cast();
+        // An array of expressions, here and below: a closure handed to another function would not be compiled with the
+        // instruction set.
+        Self(Inner::of(unsafe {
+            [
+                _mm512_load_si512(limb(0)),
+                _mm512_load_si512(limb(1)),
+                _mm512_load_si512(limb(2)),
+                _mm512_load_si512(limb(3)),
+                _mm512_load_si512(limb(4)),
+            ]
+        }))
     }
 
     #[inline(always)]
@@ -424,7 +436,8 @@ impl Lanes for EightLanes {
     #[inline(always)]
     unsafe fn spread(constant: &[u64; 5]) -> Self {
         // SAFETY: the caller's instruction set.
-        Self(Inner::of(constant.map(|limb| unsafe { set(limb) })))
+        let [a, b, c, d, e] = *constant;
+        Self(Inner::of(unsafe { [set(a), set(b), set(c), set(d), set(e)] }))
     }
 
     #[inline(always)]
@@ -438,8 +451,10 @@ impl Lanes for EightLanes {
     unsafe fn integers(integers: &[i32], first: usize, stride: usize) -> Self {
         // SAFETY: the caller's instruction set.
         unsafe {
-            let values: [i64; 8] =
-                core::array::from_fn(|lane| i64::from(integers[first + lane * stride]) + OFFSET as i64);
+            let mut values = [OFFSET as i64; 8];
+            for (lane, value) in values.iter_mut().enumerate() {
+                *value += i64::from(integers[first + lane * stride]);
+            }
             let unsigned = _mm512_loadu_si512(values.as_ptr().cast());
             let mut columns = [_mm512_setzero_si512(); 10];
             for (i, limb) in RAISE.into_iter().enumerate() {

@@ -337,9 +337,8 @@ mod tests {
         let narrow: Vec<i32> = if small { values.iter().map(|v| *v as i32).collect() } else { Vec::new() };
         let source = if small { Integers::Small(&narrow) } else { Integers::Large(values) };
         let (columns, by_row) = (weights(width), weights(rows));
-        let expected: Vec<F> = (0..width)
-            .map(|c| (0..rows).map(|r| by_row[r] * F::from(values[r * width + c])).sum())
-            .collect();
+        let expected: Vec<F> =
+            (0..width).map(|c| (0..rows).map(|r| by_row[r] * F::from(values[r * width + c])).sum()).collect();
         assert_eq!(combine(source, width, &by_row), expected, "{rows} rows of {width}");
         let expected: Vec<F> = values
             .chunks(width)

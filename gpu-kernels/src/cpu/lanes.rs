@@ -204,13 +204,8 @@ mod tests {
     fn elements(count: usize) -> Vec<F> {
         let mut largest = Config::MODULUS;
         largest.0[0] -= 1;
-        let mut all = vec![
-            F::ZERO,
-            F::ONE,
-            -F::ONE,
-            F::new_unchecked(BigInt([1, 0, 0, 0])),
-            F::new_unchecked(largest),
-        ];
+        let mut all =
+            vec![F::ZERO, F::ONE, -F::ONE, F::new_unchecked(BigInt([1, 0, 0, 0])), F::new_unchecked(largest)];
         let mut x = F::from(3u64);
         while all.len() < count {
             x = x.square() + F::from(7u64);

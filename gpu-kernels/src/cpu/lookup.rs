@@ -311,6 +311,30 @@ struct Step<'a, L: Lanes> {
     lanes: &'a [F],
 }
 
+/// Binds the children in blocks `even` and `even + 2`, and adds `λ·q` to `p` where `λ` is given: below `4p`.
+///
+/// # Safety
+/// As for [`Lanes`].
+#[inline(always)]
+unsafe fn bind_children<L: Lanes>(
+    children: &impl Children<L>,
+    factors: [L; 2],
+    lambda: Option<L>,
+    even: usize,
+) -> (L, L) {
+    // SAFETY: the caller's.
+    unsafe {
+        let ((p, q), (p2, q2)) = (children.child(even), children.child(even + 2));
+        let q = bind(factors, q, q2);
+        let p = match lambda {
+            // Below (4 + 4 + 3)/4 + 1 < 4.
+            Some(lambda) => L::mul_add([p, p2, q], [factors[0], factors[1], lambda]),
+            None => bind(factors, p, p2),
+        };
+        (p, q)
+    }
+}
+
 /// `Σ` over groups of four children, of an even and an odd node: `t(0)` and the leading coefficient.
 struct Sums<'a, L: Lanes, C> {
     children: C,
@@ -327,27 +351,36 @@ impl<L: Lanes, C: Children<L>> Kernel<L> for Sums<'_, L, C> {
         // SAFETY: this is a kernel. Bounds: children are stored below 4p.
         unsafe {
             let (mut zero, mut leading) = (L::empty_sum(), L::empty_sum());
-            let factors = bound.map(|[even, odd]| [L::spread(even), L::spread(odd)]);
-            let lambda = lambda.map(|lambda| L::spread(lambda));
+            let factors = match bound {
+                Some([even, odd]) => Some([L::spread(even), L::spread(odd)]),
+                None => None,
+            };
+            let lambda = match lambda {
+                Some(lambda) => Some(L::spread(lambda)),
+                None => None,
+            };
             for (group, weight) in weights.iter().enumerate() {
                 // (p₀, q₀), (p₁, q₁) of the even node, then of the odd node.
-                let nodes: [(L, L); 4] = match factors {
-                    None => core::array::from_fn(|i| self.children.child(4 * group + i)),
-                    Some(factors) => core::array::from_fn(|i| {
-                        let even = 8 * group + 4 * (i / 2) + i % 2;
-                        let ((p, q), (p2, q2)) = (self.children.child(even), self.children.child(even + 2));
-                        let q = bind(factors, q, q2);
-                        let p = match lambda {
-                            // Below (4 + 4 + 3)/4 + 1 < 4.
-                            Some(lambda) if i % 2 == 0 => {
-                                L::mul_add([p, p2, q], [factors[0], factors[1], lambda])
-                            }
-                            _ => bind(factors, p, p2),
-                        };
-                        self.numerators[4 * group + i] = p.store();
-                        self.denominators[4 * group + i] = q.store();
-                        (p, q)
-                    }),
+                let nodes = match factors {
+                    None => [
+                        self.children.child(4 * group),
+                        self.children.child(4 * group + 1),
+                        self.children.child(4 * group + 2),
+                        self.children.child(4 * group + 3),
+                    ],
+                    Some(factors) => {
+                        let nodes = [
+                            bind_children(&self.children, factors, lambda, 8 * group),
+                            bind_children(&self.children, factors, None, 8 * group + 1),
+                            bind_children(&self.children, factors, lambda, 8 * group + 4),
+                            bind_children(&self.children, factors, None, 8 * group + 5),
+                        ];
+                        for (i, (p, q)) in nodes.iter().enumerate() {
+                            self.numerators[4 * group + i] = p.store();
+                            self.denominators[4 * group + i] = q.store();
+                        }
+                        nodes
+                    }
                 };
                 let [(mut p0, q0), (p1, q1), (p2, q2), (p3, q3)] = nodes;
                 // Differences are below 8p.
@@ -420,8 +453,7 @@ fn round_stored<L: Lanes>(
         .with_min_len(TASK_GROUPS.div_ceil(low.len()));
     let run = |numerators, denominators, weight: &F, out: (&mut [L::Block], &mut [L::Block])| {
         let children = Stored::<L> { numerators, denominators };
-        let (zero, leading) =
-            L::vectorize(Sums { children, step, numerators: out.0, denominators: out.1 });
+        let (zero, leading) = L::vectorize(Sums { children, step, numerators: out.0, denominators: out.1 });
         (zero * weight, leading * weight)
     };
     if bound.is_none() {
@@ -454,10 +486,8 @@ fn round_leaves<L: Lanes>(
         let first = index * chunk;
         let children = Computed::new::<L>(leaves, factor * first, factor * chunk);
         let weights = &low[first % low.len()..][..chunk];
-        let step =
-            Step { bound: bound.as_ref(), lambda: lambda.as_ref(), weights, lanes: &factors.lanes };
-        let (zero, leading) =
-            L::vectorize(Sums { children, step, numerators: out.0, denominators: out.1 });
+        let step = Step { bound: bound.as_ref(), lambda: lambda.as_ref(), weights, lanes: &factors.lanes };
+        let (zero, leading) = L::vectorize(Sums { children, step, numerators: out.0, denominators: out.1 });
         let weight = &high[first / low.len()];
         (zero * weight, leading * weight)
     };

@@ -2,11 +2,12 @@
 
 pub mod commit;
 pub mod fixed_base;
+pub mod gates;
 #[cfg(target_arch = "x86_64")]
 pub mod ifma;
-pub mod gates;
 pub mod integers;
 pub mod lanes;
 pub mod lookup;
 pub mod packed;
+pub mod session;
 pub mod weights;

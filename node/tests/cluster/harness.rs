@@ -28,7 +28,7 @@ use weightproof_node::transport::pin::{self, Pinned};
 use weightproof_prover::data::Examples;
 use weightproof_prover::model_file::ModelFile;
 use weightproof_prover::progress::Silent;
-use weightproof_prover::{CommittedDataset, Committer, Job, Seal, contribute, derive_generators};
+use weightproof_prover::{CommittedDataset, Committer, Job, Seal, contribute, cpu, derive_generators};
 use weightproof_verifier::generator_counts;
 
 /// A network whose proofs take a fraction of a second.
@@ -411,6 +411,7 @@ impl Holder {
             payout: Vec::new(),
             secret: &[],
             seal: Seal::Sigma,
+            kernels: cpu(),
         };
         let made = contribute(&job, &Committer::new(generators()), &Silent).unwrap();
         File { bytes: made.bytes, statement: made.statement }

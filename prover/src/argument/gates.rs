@@ -8,24 +8,13 @@ use weightproof_circuits::argument::gates::{is_needed, queries, unit_rounds};
 use weightproof_circuits::field::{F, inverse_power_of_two, one_half, power_of_two};
 use weightproof_circuits::layout::Tensor;
 use weightproof_circuits::multilinear::{eq_table, suffix};
+use weightproof_gpu_kernels::kernels::{EqSum, GateLayer};
 
 use super::channel::Channel;
-use super::polynomial::SplitTable;
+use super::prover::Prover;
 use super::relations::Relations;
 use super::sumcheck::{self, GateInstance, ProductInstance, Summand};
-use super::witness::Witness;
-use super::{ProveError, ProvedClaim, answer, is_gated};
-
-/// `array += coefficient·eq(point, ·)`.
-pub fn add_eq(array: &mut [F], point: &[F], coefficient: &F) {
-    let table = SplitTable::new(point);
-    array.par_chunks_mut(table.low.len()).with_min_len(16).zip(&table.high).for_each(|(row, high)| {
-        let high = *high * coefficient;
-        for (out, low) in row.iter_mut().zip(&table.low) {
-            *out += high * low;
-        }
-    });
-}
+use super::{ProveError, ProvedClaim, is_gated};
 
 fn field_array(integers: &[i32]) -> Vec<F> {
     integers.par_iter().with_min_len(1 << 12).map(|v| F::from(*v)).collect()
@@ -33,11 +22,12 @@ fn field_array(integers: &[i32]) -> Vec<F> {
 
 /// Steps 1–3.
 pub fn prove(
-    witness: &Witness<'_>,
+    prover: &Prover<'_>,
     channel: &mut dyn Channel,
     relation: &Relations,
     claims: &mut Vec<ProvedClaim>,
 ) -> Result<(), ProveError> {
+    let witness = prover.witness;
     let layout = witness.layout;
     if !is_needed(layout) {
         return Ok(());
@@ -58,22 +48,23 @@ pub fn prove(
         for layer in 1..layout.depth() {
             let variables = rows + layout.unit_variables[layer];
             let mut claim = F::ZERO;
-            let mut weight = |target: Target| {
-                let mut array = vec![F::ZERO; 1 << variables];
-                for (coefficient, value, query) in gated.iter().filter(|g| g.2.target == target) {
-                    add_eq(&mut array, &query.point, coefficient);
-                    claim += *coefficient * value;
-                }
-                array
+            let mut weight = |target: Target| -> EqSum {
+                let gated = gated.iter().filter(|g| g.2.target == target);
+                gated
+                    .map(|(coefficient, value, query)| {
+                        claim += *coefficient * value;
+                        (*coefficient, query.point.clone())
+                    })
+                    .collect()
             };
-            let arrays = [
-                weight(Target::GatedActivation(layer)),
-                weight(Target::GatedError(layer)),
-                field_array(witness.tensor(Tensor::Sign(layer))),
-                field_array(witness.tensor(Tensor::PreActivation(layer))),
-                field_array(witness.tensor(Tensor::BackSum(layer))),
-            ];
-            let instance = GateInstance::new(arrays, active(layout.unit_variables[layer]));
+            let gates = prover.session().gates(&GateLayer {
+                activation_weight: weight(Target::GatedActivation(layer)),
+                error_weight: weight(Target::GatedError(layer)),
+                signs: witness.range(Tensor::Sign(layer)),
+                pre_activations: witness.range(Tensor::PreActivation(layer)),
+                back_sums: witness.range(Tensor::BackSum(layer)),
+            })?;
+            let instance = GateInstance::new(gates, variables, active(layout.unit_variables[layer]));
             instances.push((claim * inverse_power_of_two(variables), Summand::Gate(instance)));
         }
     }
@@ -116,7 +107,7 @@ pub fn prove(
         instances.push((claim * inverse_power_of_two(variables), Summand::Product(instance)));
     }
     let challenges = sumcheck::prove(channel, "gates", &vec![one_half(); rounds], 3, &mut instances)?;
-    let message = answer(witness, queries(layout, &challenges), claims);
+    let message = prover.answer(queries(layout, &challenges), claims)?;
     channel.send("gate factors", message);
     Ok(())
 }

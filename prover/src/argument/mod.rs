@@ -5,6 +5,7 @@ pub mod gates;
 pub mod lookup;
 pub mod polynomial;
 pub mod products;
+pub mod prover;
 pub mod reduction;
 pub mod relations;
 pub mod sumcheck;
@@ -15,8 +16,10 @@ use std::time::Instant;
 
 use weightproof_circuits::argument::claims::{Query, Target};
 use weightproof_circuits::field::F;
+use weightproof_gpu_kernels::kernels::KernelError;
 
 pub use channel::{Channel, ClearChannel};
+pub use prover::Prover;
 pub use reduction::Opening;
 pub use witness::Witness;
 
@@ -39,6 +42,23 @@ pub enum ProveError {
     /// The caller asked to stop.
     #[error("interrupted; nothing was written")]
     Cancelled,
+    /// The device that was to prove failed; another can prove the same contribution.
+    #[error("{device}: {reason}")]
+    Device {
+        /// The device.
+        device: String,
+        /// What it reported.
+        reason: String,
+    },
+}
+
+impl From<KernelError> for ProveError {
+    fn from(error: KernelError) -> Self {
+        match error {
+            KernelError::Cancelled => Self::Cancelled,
+            KernelError::Device { device, reason } => Self::Device { device, reason },
+        }
+    }
 }
 
 /// A claim and its value.
@@ -55,7 +75,7 @@ pub type StageTimes = Vec<(&'static str, f64)>;
 
 /// Runs the argument over a witness whose commitments the channel's transcript is already bound to.
 pub fn prove(
-    witness: &Witness<'_>,
+    prover: &Prover<'_>,
     channel: &mut dyn Channel,
     progress: &dyn crate::progress::Progress,
     times: &mut StageTimes,
@@ -68,37 +88,25 @@ pub fn prove(
         if progress.cancelled() { Err(ProveError::Cancelled) } else { Ok(()) }
     };
     progress.begin("products", 4);
-    let relation = relations::prove(witness, channel, &mut claims);
+    let relation = relations::prove(prover, channel, &mut claims)?;
     lap("relations")?;
     progress.advance(1);
-    let product = products::prove(witness, channel, &relation, &mut claims)?;
+    let product = products::prove(prover, channel, &relation, &mut claims)?;
     lap("products")?;
     progress.advance(1);
-    weights::prove(witness, channel, &relation, &product, &mut claims)?;
+    weights::prove(prover, channel, &relation, &product, &mut claims)?;
     lap("weights")?;
     progress.advance(1);
-    gates::prove(witness, channel, &relation, &mut claims)?;
+    gates::prove(prover, channel, &relation, &mut claims)?;
     lap("gates")?;
     progress.advance(1);
-    lookup::prove(witness, channel, &mut claims, progress)?;
+    lookup::prove(prover, channel, &mut claims, progress)?;
     lap("lookups")?;
     progress.begin("reduction", 1);
-    let opening = reduction::prove(witness, channel, &claims)?;
+    let opening = reduction::prove(prover, channel, &claims)?;
     lap("reduction")?;
     progress.advance(1);
     Ok(opening)
-}
-
-/// Evaluates queries and records them as claims; returns the values in order.
-fn answer(witness: &Witness<'_>, queries: Vec<Query<F>>, claims: &mut Vec<ProvedClaim>) -> Vec<F> {
-    queries
-        .into_iter()
-        .map(|query| {
-            let value = witness.evaluate(&query);
-            claims.push(ProvedClaim { query, value });
-            value
-        })
-        .collect()
 }
 
 /// Whether a claim is left to the gates.

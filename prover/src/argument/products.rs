@@ -1,20 +1,19 @@
 //! The proving half of `circuits::argument::products`.
 
 use ark_ff::AdditiveGroup;
-use weightproof_circuits::accumulate::inner;
 use weightproof_circuits::algebra::Powers;
 use weightproof_circuits::argument::claims::Virtual;
 use weightproof_circuits::argument::products::{ProductPoint, end_point, queries, round_weights};
 use weightproof_circuits::field::{F, inverse_power_of_two, one_half};
 use weightproof_circuits::multilinear::{eq_table, suffix};
-use weightproof_circuits::parameters::LayerParameters;
+use weightproof_gpu_kernels::kernels::Source;
 
 use super::channel::Channel;
-use super::polynomial::{contract_examples, contract_units};
+use super::prover::Prover;
 use super::relations::Relations;
 use super::sumcheck::{self, ProductInstance};
 use super::witness::Witness;
-use super::{ProveError, ProvedClaim, answer};
+use super::{ProveError, ProvedClaim};
 
 use rayon::prelude::*;
 
@@ -46,23 +45,14 @@ fn contracted_weights(witness: &Witness<'_>, base: &[F], gradients: &[F], width:
     out
 }
 
-/// `Σ_o W(i, o)·weights[o]` for every input.
-fn contract_outputs(layer: &LayerParameters, weights: &[F]) -> Vec<F> {
-    layer.weights.par_chunks(layer.outputs).with_min_len(8).map(|row| inner(row, weights)).collect()
-}
-
-/// `Σ_i W(i, o)·weights[i]` for every output.
-fn contract_inputs(layer: &LayerParameters, weights: &[F]) -> Vec<F> {
-    contract_examples(&layer.weights, layer.outputs, &weights[..layer.inputs], 1)
-}
-
 /// Steps 1–3.
 pub fn prove(
-    witness: &Witness<'_>,
+    prover: &Prover<'_>,
     channel: &mut dyn Channel,
     relation: &Relations,
     claims: &mut Vec<ProvedClaim>,
 ) -> Result<Products, ProveError> {
+    let witness = prover.witness;
     let layout = witness.layout;
     let depth = layout.depth();
     let steps = 1usize << layout.step_variables;
@@ -70,16 +60,19 @@ pub fn prove(
     // eq(r_b, b), the same for every step.
     let row_weights: Vec<F> = (0..steps).flat_map(|_| example_weights.iter().copied()).collect();
     let mut powers = Powers::new(channel.challenge("lambda"));
+    let session = prover.session();
+    let weights_of = |layer: usize| Source::Base(witness.parameter_range(layer, false));
     let unit_table = |layer: usize| eq_table(suffix(&relation.point.unit, layout.unit_variables[layer]));
 
     let mut pairs: Vec<(Vec<F>, Vec<F>, usize)> = Vec::new();
     for layer in 1..=depth {
         let width = 1usize << layout.unit_variables[layer - 1];
-        let activation = witness.activation(layer - 1);
-        let gradients = contract_examples(&activation, width, &relation.errors[layer - 1], steps);
-        let base = contract_outputs(&witness.base.layers[layer - 1], &unit_table(layer));
+        let activation = prover.source(Virtual::Activation(layer - 1));
+        let by_step = |weights: &[F]| session.combine_rows(&activation, width, steps, weights);
+        let gradients = by_step(&relation.errors[layer - 1])?;
+        let base = session.contract_rows(&weights_of(layer), &unit_table(layer))?;
         pairs.push((
-            contract_examples(&activation, width, &row_weights, steps),
+            by_step(&row_weights)?,
             contracted_weights(witness, &base, &gradients, width),
             layout.unit_variables[layer - 1],
         ));
@@ -87,12 +80,14 @@ pub fn prove(
     let mut activations = Vec::new();
     for layer in 2..=depth {
         let width = 1usize << layout.unit_variables[layer];
-        let error = witness.error(layer);
-        let activation = contract_units(&witness.activation(layer - 1), &unit_table(layer - 1));
-        let gradients = contract_examples(&error, width, &activation, steps);
-        let base = contract_inputs(&witness.base.layers[layer - 1], &unit_table(layer - 1));
+        let error = prover.source(Virtual::Error(layer));
+        let by_step = |weights: &[F]| session.combine_rows(&error, width, steps, weights);
+        let activation =
+            session.contract_rows(&prover.source(Virtual::Activation(layer - 1)), &unit_table(layer - 1))?;
+        let gradients = by_step(&activation)?;
+        let base = session.combine_rows(&weights_of(layer), width, 1, &unit_table(layer - 1))?;
         pairs.push((
-            contract_examples(&error, width, &row_weights, steps),
+            by_step(&row_weights)?,
             contracted_weights(witness, &base, &gradients, width),
             layout.unit_variables[layer],
         ));
@@ -123,7 +118,7 @@ pub fn prove(
     }
     let challenges = sumcheck::prove(channel, "products", &weights, 2, &mut instances)?;
     let point = end_point(layout, &challenges);
-    let mut message = answer(witness, queries(layout, witness.program, &relation.point, &point), claims);
+    let mut message = prover.answer(queries(layout, witness.program, &relation.point, &point), claims)?;
     let step_table = eq_table(&point.step);
     message.extend(ends.iter().map(|weight| {
         let width = weight.len() / steps;
@@ -135,9 +130,4 @@ pub fn prove(
     }));
     channel.send("product factors", message);
     Ok(Products { point, activations })
-}
-
-/// The virtual factors of a layer, which both sumchecks over rows use.
-pub fn contract(witness: &Witness<'_>, polynomial: Virtual, units: &[F]) -> Vec<F> {
-    contract_units(&witness.integers(polynomial), &eq_table(units))
 }

@@ -1,21 +1,29 @@
 //! The proving half of `circuits::argument::reduction`.
+//!
+//! The polynomials are long and their entries small, so no round touches them one by one. A claim at a point `(u, v)`, `v`
+//! its last coordinates, has the weight `eq(u, ·)·eq(v, ·)`. One pass sums the entries under `eq(u, ·)`; the first rounds
+//! then run over the vectors `eq(v, ·)` and these sums, a few hundred elements for each claim. Another pass binds the
+//! entries to all those rounds' challenges at once, and the rest runs over what is left.
 
 use ark_ff::{AdditiveGroup, Field};
 use rayon::prelude::*;
-use weightproof_circuits::accumulate::{ProductSum, SmallMultiplier, SmallSum};
+use weightproof_circuits::accumulate::ProductSum;
 use weightproof_circuits::algebra::Powers;
 use weightproof_circuits::argument::reduction::{Opened, place};
 use weightproof_circuits::argument::sumcheck::as_point;
 use weightproof_circuits::field::{F, inverse_power_of_two, one_half};
-use weightproof_circuits::layout::Layout;
-use weightproof_circuits::parameters::Parameters;
+use weightproof_circuits::multilinear::eq_table;
+use weightproof_gpu_kernels::cpu::weights::SplitTable;
+use weightproof_gpu_kernels::kernels::Source;
 
 use super::channel::Channel;
-use super::gates::add_eq;
 use super::polynomial::{PARALLEL, bind};
+use super::prover::Prover;
 use super::sumcheck::{self, Instance, complete_quadratic};
-use super::witness::Witness;
 use super::{ProveError, ProvedClaim};
+
+/// Rounds that run over sums: their vectors stay small, and what the other rounds run over is shorter by `2^9`.
+const LOW_VARIABLES: usize = 9;
 
 /// What is left to open: `r*` and `E_f(r*)` for the two committed polynomials.
 #[derive(Clone, Debug)]
@@ -30,11 +38,24 @@ pub struct Opening {
     pub value: F,
 }
 
-/// The values of a polynomial: integers until the first round binds them.
-enum Values<'a> {
-    Small(&'a [i32]),
-    Large(Vec<i64>),
-    Field(Vec<F>),
+/// A claim while the low variables are bound.
+struct Term {
+    /// `ηⁱ·eq(v, ·)`.
+    low: Vec<F>,
+    /// `Σ eq(u, row)·f(row, ·)`.
+    sums: Vec<F>,
+    /// `u`.
+    high: Vec<F>,
+    /// The first row of the claim's block.
+    row: usize,
+}
+
+/// The arrays of an instance.
+enum Phase {
+    /// Low variables: each claim for itself.
+    Low(Vec<Term>),
+    /// The others: `E_f` and `f`.
+    High { weight: Vec<F>, values: Vec<F> },
 }
 
 /// What a round does to an instance.
@@ -50,8 +71,14 @@ enum Role {
 
 /// One polynomial `f` with the weight `E_f` of its claims.
 struct Reduced<'a> {
-    weight: Vec<F>,
-    values: Values<'a>,
+    prover: &'a Prover<'a>,
+    opened: Opened,
+    phase: Phase,
+    /// Low variables in all, and the challenges that have bound some of them.
+    low_variables: usize,
+    low_challenges: Vec<F>,
+    /// Variables of `f` in all.
+    variables: usize,
     roles: Vec<Role>,
     round: usize,
     /// Variables that no round has bound yet, the extension's included: sums are scaled by `2^-left`.
@@ -60,43 +87,19 @@ struct Reduced<'a> {
     extension: F,
 }
 
-impl<'a> Reduced<'a> {
-    fn new(weight: Vec<F>, values: Values<'a>, roles: Vec<Role>) -> Self {
-        let left = roles.iter().filter(|r| **r != Role::Idle).count();
-        Self { weight, values, roles, round: 0, left, extension: F::ONE }
-    }
-
-    /// `E(r*)` and `f(r*)` once all rounds are done.
-    fn end(&self) -> (F, F) {
-        let weight = self.weight[0] * self.extension;
-        let value = match &self.values {
-            Values::Field(values) => values[0] * self.extension,
-            Values::Small(values) => F::from(values[0]) * self.extension,
-            Values::Large(values) => F::from(values[0]) * self.extension,
-        };
-        (weight, value)
-    }
+/// `array += coefficient·eq(point, ·)`.
+fn add_eq(array: &mut [F], point: &[F], coefficient: &F) {
+    let table = SplitTable::new(point);
+    array.par_chunks_mut(table.low.len()).with_min_len(16).zip(&table.high).for_each(|(row, high)| {
+        let high = *high * coefficient;
+        for (out, low) in row.iter_mut().zip(&table.low) {
+            *out += high * low;
+        }
+    });
 }
 
-/// `Σ E(2y)·f(2y)` and `Σ (E(2y+1) − E(2y))·(f(2y+1) − f(2y))` over integers.
-fn integer_sums<T: Copy + Into<i64> + Sync>(weight: &[F], values: &[T]) -> (F, F) {
-    weight
-        .par_chunks(2 * PARALLEL)
-        .zip(values.par_chunks(2 * PARALLEL))
-        .map(|(weights, values)| {
-            let mut zero = SmallSum::default();
-            let mut leading = SmallSum::default();
-            for (e, v) in weights.chunks_exact(2).zip(values.chunks_exact(2)) {
-                let (a, b): (i64, i64) = (v[0].into(), v[1].into());
-                zero.add(&e[0], a);
-                leading.add(&(e[1] - e[0]), b - a);
-            }
-            (zero.value(), leading.value())
-        })
-        .reduce(|| (F::ZERO, F::ZERO), |a, b| (a.0 + b.0, a.1 + b.1))
-}
-
-fn field_sums(weight: &[F], values: &[F]) -> (F, F) {
+/// `Σ E(2y)·f(2y)` and `Σ (E(2y+1) − E(2y))·(f(2y+1) − f(2y))`.
+fn sums(weight: &[F], values: &[F]) -> (F, F) {
     weight
         .par_chunks(2 * PARALLEL)
         .zip(values.par_chunks(2 * PARALLEL))
@@ -112,37 +115,108 @@ fn field_sums(weight: &[F], values: &[F]) -> (F, F) {
         .reduce(|| (F::ZERO, F::ZERO), |a, b| (a.0 + b.0, a.1 + b.1))
 }
 
-fn bind_integers<T: Copy + Into<i64> + Sync>(values: &[T], challenge: &F) -> Vec<F> {
-    let multiplier = SmallMultiplier::new(challenge);
-    values
-        .par_chunks_exact(2)
-        .with_min_len(PARALLEL)
-        .map(|v| {
-            let (a, b): (i64, i64) = (v[0].into(), v[1].into());
-            F::from(a) + multiplier.multiply(b - a)
-        })
-        .collect()
+impl<'a> Reduced<'a> {
+    fn new(prover: &'a Prover<'a>, opened: Opened, phase: Phase, roles: Vec<Role>) -> Self {
+        let variables = roles.iter().filter(|role| **role == Role::Own).count();
+        let left = roles.iter().filter(|role| **role != Role::Idle).count();
+        Self {
+            prover,
+            opened,
+            phase,
+            low_variables: LOW_VARIABLES.min(variables),
+            low_challenges: Vec::new(),
+            variables,
+            roles,
+            round: 0,
+            left,
+            extension: F::ONE,
+        }
+    }
+
+    /// The instance's integers at some positions.
+    fn source(opened: Opened, range: core::ops::Range<usize>) -> Source {
+        match opened {
+            Opened::Data => Source::Data,
+            Opened::Weights => Source::Base(range),
+            Opened::Update => Source::Update(range),
+            Opened::Exponential => Source::Exponential,
+            // The mask has no integers and starts in the high phase.
+            Opened::Witness | Opened::Mask => Source::Stack(range),
+        }
+    }
+
+    /// One pass for one claim, on the block of size `2^point.len()` at `start`.
+    fn term(
+        prover: &Prover<'_>,
+        opened: Opened,
+        low_variables: usize,
+        start: usize,
+        point: &[F],
+        coefficient: &F,
+    ) -> Result<Term, ProveError> {
+        let width = 1usize << low_variables;
+        let row = start >> low_variables;
+        let scaled = |point: &[F]| eq_table(point).iter().map(|e| *coefficient * e).collect::<Vec<F>>();
+        let (low, high, rows) = if point.len() >= low_variables {
+            let (high, low) = point.split_at(point.len() - low_variables);
+            (scaled(low), high.to_vec(), 1usize << high.len())
+        } else {
+            // A block within one row: no coordinate chooses the row.
+            let mut low = vec![F::ZERO; width];
+            let first = start % width;
+            low[first..first + (1 << point.len())].copy_from_slice(&scaled(point));
+            (low, Vec::new(), 1)
+        };
+        let source = Self::source(opened, row * width..(row + rows) * width);
+        let sums = prover.session().combine_rows(&source, width, 1, &eq_table(&high))?;
+        Ok(Term { low, sums, high, row })
+    }
+
+    /// The pass that binds `f` to the challenges of the low rounds.
+    fn rise(&mut self) -> Result<(), ProveError> {
+        let Phase::Low(terms) = &self.phase else { return Ok(()) };
+        let mut weight = vec![F::ZERO; 1 << (self.variables - self.low_variables)];
+        for term in terms {
+            let rows = term.row..term.row + (1 << term.high.len());
+            add_eq(&mut weight[rows], &term.high, &term.low[0]);
+        }
+        let source = Self::source(self.opened, 0..1 << self.variables);
+        let low = eq_table(&as_point(&self.low_challenges));
+        let values = self.prover.session().contract_rows(&source, &low)?;
+        self.phase = Phase::High { weight, values };
+        Ok(())
+    }
+
+    /// `E(r*)` and `f(r*)` once all rounds are done.
+    fn end(&self) -> (F, F) {
+        match &self.phase {
+            Phase::High { weight, values } => (weight[0] * self.extension, values[0] * self.extension),
+            Phase::Low(_) => (F::ZERO, F::ZERO),
+        }
+    }
 }
 
 impl Instance for Reduced<'_> {
-    fn round(&mut self, claim: &F, _weight: &F, inverse_weight: &F) -> Option<Vec<F>> {
-        match self.roles[self.round] {
+    fn round(&mut self, claim: &F, _weight: &F, inverse_weight: &F) -> Result<Option<Vec<F>>, ProveError> {
+        Ok(match self.roles[self.round] {
             Role::Idle => None,
             // t(X) = S·(1 − X)² with t(0) + t(1) = 2·claim.
             Role::Extension => Some(vec![-claim.double().double(), claim.double()]),
             Role::Own => {
-                let (zero, leading) = match &self.values {
-                    Values::Small(values) => integer_sums(&self.weight, values),
-                    Values::Large(values) => integer_sums(&self.weight, values),
-                    Values::Field(values) => field_sums(&self.weight, values),
+                let (zero, leading) = match &self.phase {
+                    Phase::Low(terms) => terms
+                        .par_iter()
+                        .map(|term| sums(&term.low, &term.sums))
+                        .reduce(|| (F::ZERO, F::ZERO), |a, b| (a.0 + b.0, a.1 + b.1)),
+                    Phase::High { weight, values } => sums(weight, values),
                 };
                 let scale = self.extension.square() * inverse_power_of_two(self.left - 1);
                 Some(complete_quadratic(claim, inverse_weight, zero * scale, leading * scale))
             }
-        }
+        })
     }
 
-    fn bind(&mut self, challenge: &F) {
+    fn bind(&mut self, challenge: &F) -> Result<(), ProveError> {
         match self.roles[self.round] {
             Role::Idle => {}
             Role::Extension => {
@@ -150,46 +224,37 @@ impl Instance for Reduced<'_> {
                 self.left -= 1;
             }
             Role::Own => {
-                bind(&mut self.weight, challenge);
-                let bound = match &mut self.values {
-                    Values::Small(values) => bind_integers(values, challenge),
-                    Values::Large(values) => bind_integers(values, challenge),
-                    Values::Field(values) => {
-                        bind(values, challenge);
-                        core::mem::take(values)
-                    }
-                };
-                self.values = Values::Field(bound);
                 self.left -= 1;
+                match &mut self.phase {
+                    Phase::Low(terms) => {
+                        terms.par_iter_mut().for_each(|term| {
+                            bind(&mut term.low, challenge);
+                            bind(&mut term.sums, challenge);
+                        });
+                        self.low_challenges.push(*challenge);
+                        if self.low_challenges.len() == self.low_variables {
+                            self.rise()?;
+                        }
+                    }
+                    Phase::High { weight, values } => {
+                        bind(weight, challenge);
+                        bind(values, challenge);
+                    }
+                }
             }
         }
         self.round += 1;
+        Ok(())
     }
-}
-
-/// A model's stacked integers.
-fn stack_parameters(layout: &Layout, parameters: &Parameters) -> Vec<i64> {
-    let mut stack = vec![0i64; 1 << layout.parameter_variables];
-    for block in &layout.parameters {
-        let layer = &parameters.layers[block.layer - 1];
-        let (values, width) =
-            if block.is_bias { (&layer.biases, layer.outputs) } else { (&layer.weights, layer.outputs) };
-        let padded = 1usize << block.output_variables;
-        for (index, row) in values.chunks(width).enumerate() {
-            let start = block.offset + index * padded;
-            stack[start..start + row.len()].copy_from_slice(row);
-        }
-    }
-    stack
 }
 
 /// Steps 1–3.
 pub fn prove(
-    witness: &Witness<'_>,
+    prover: &Prover<'_>,
     channel: &mut dyn Channel,
     claims: &[ProvedClaim],
 ) -> Result<Opening, ProveError> {
-    let layout = witness.layout;
+    let layout = prover.witness.layout;
     let mut powers = Powers::new(channel.challenge("eta"));
     let coefficients: Vec<F> = claims.iter().map(|_| powers.draw()).collect();
     let rounds = layout.opening_variables;
@@ -202,29 +267,36 @@ pub fn prove(
             Opened::Data => layout.data_variables..layout.column_variables,
             _ => 0..0,
         };
-        let mut weight = vec![F::ZERO; 1 << (own - extension.len())];
+        let variables = own - extension.len();
+        // The mask's entries are not small.
+        let mut mask_weight = vec![F::ZERO; if opened == Opened::Mask { 1 << variables } else { 0 }];
+        let mut terms = Vec::new();
         let mut claim = F::ZERO;
         let mut used = false;
         for (proved, coefficient) in claims.iter().zip(&coefficients) {
-            let Some((polynomial, index, variables)) = place(layout, proved.query.target) else { continue };
+            let Some((polynomial, index, block_variables)) = place(layout, proved.query.target) else {
+                continue;
+            };
             if polynomial != opened {
                 continue;
             }
             used = true;
             claim += proved.value * coefficient;
-            let start = index << variables;
-            add_eq(&mut weight[start..start + (1 << variables)], &proved.query.point, coefficient);
+            let point = &proved.query.point;
+            if opened == Opened::Mask {
+                add_eq(&mut mask_weight, point, coefficient);
+            } else {
+                let low_variables = LOW_VARIABLES.min(variables);
+                let start = index << block_variables;
+                terms.push(Reduced::term(prover, opened, low_variables, start, point, coefficient)?);
+            }
         }
         if !used {
             continue;
         }
-        let values = match opened {
-            Opened::Witness => Values::Small(&witness.stack),
-            Opened::Data => Values::Small(&witness.data),
-            Opened::Weights => Values::Large(stack_parameters(layout, witness.base)),
-            Opened::Update => Values::Large(stack_parameters(layout, witness.update)),
-            Opened::Mask => Values::Field(witness.mask.clone()),
-            Opened::Exponential => Values::Large(witness.exponential.iter().map(|e| i64::from(*e)).collect()),
+        let phase = match opened {
+            Opened::Mask => Phase::High { weight: mask_weight, values: prover.witness.mask.clone() },
+            _ => Phase::Low(terms),
         };
         let roles = (0..rounds)
             .map(|round| match round {
@@ -233,7 +305,7 @@ pub fn prove(
                 _ => Role::Own,
             })
             .collect();
-        instances.push((claim * inverse_power_of_two(own), Reduced::new(weight, values, roles)));
+        instances.push((claim * inverse_power_of_two(own), Reduced::new(prover, opened, phase, roles)));
     }
     let weights = vec![one_half(); rounds];
     let challenges = sumcheck::prove(channel, "reduction", &weights, 2, &mut instances)?;

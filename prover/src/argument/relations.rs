@@ -1,14 +1,14 @@
 //! The proving half of `circuits::argument::relations`.
 
+use weightproof_circuits::argument::claims::Virtual;
 use weightproof_circuits::argument::relations::{RelationPoint, queries};
 use weightproof_circuits::argument::weights::step_coefficients;
 use weightproof_circuits::field::F;
-use weightproof_circuits::multilinear::{eq_table, suffix};
+use weightproof_circuits::multilinear::suffix;
 
 use super::channel::Channel;
-use super::polynomial::contract_units;
-use super::witness::Witness;
-use super::{ProvedClaim, answer};
+use super::prover::Prover;
+use super::{ProveError, ProvedClaim};
 
 use ark_ff::AdditiveGroup;
 
@@ -23,21 +23,24 @@ pub struct Relations {
 }
 
 /// Steps 1 and 2.
-pub fn prove(witness: &Witness<'_>, channel: &mut dyn Channel, claims: &mut Vec<ProvedClaim>) -> Relations {
-    let layout = witness.layout;
+pub fn prove(
+    prover: &Prover<'_>,
+    channel: &mut dyn Channel,
+    claims: &mut Vec<ProvedClaim>,
+) -> Result<Relations, ProveError> {
+    let (layout, program) = (prover.witness.layout, prover.witness.program);
     let point = RelationPoint {
         step: channel.challenges("r_k", layout.step_variables),
         example: channel.challenges("r_b", layout.example_variables),
         unit: channel.challenges("r_u", layout.unit_point_variables()),
     };
-    let mut message = answer(witness, queries(layout, &point), claims);
-    let errors: Vec<Vec<F>> = (1..=layout.depth())
-        .map(|layer| {
-            let weights = eq_table(suffix(&point.unit, layout.unit_variables[layer]));
-            contract_units(&witness.error(layer), &weights)
-        })
-        .collect();
-    let coefficients = step_coefficients(witness.program, &point.step);
+    let mut message = prover.answer(queries(layout, &point), claims)?;
+    let mut errors = Vec::with_capacity(layout.depth());
+    for layer in 1..=layout.depth() {
+        let units = suffix(&point.unit, layout.unit_variables[layer]);
+        errors.push(prover.contract_units(Virtual::Error(layer), units)?);
+    }
+    let coefficients = step_coefficients(program, &point.step);
     let examples = 1usize << layout.example_variables;
     let bias_sums: Vec<F> = errors
         .iter()
@@ -49,5 +52,5 @@ pub fn prove(witness: &Witness<'_>, channel: &mut dyn Channel, claims: &mut Vec<
         .collect();
     message.extend_from_slice(&bias_sums);
     channel.send("relations", message);
-    Relations { point, errors, bias_sums }
+    Ok(Relations { point, errors, bias_sums })
 }

@@ -2,19 +2,21 @@
 
 use ark_ff::{AdditiveGroup, Field};
 use rayon::prelude::*;
-use weightproof_circuits::accumulate::ProductSum;
 use weightproof_circuits::field::{F, inverse_power_of_two, one_half};
+
+use weightproof_gpu_kernels::cpu::weights::RoundWeights;
+use weightproof_gpu_kernels::kernels::GateSum;
 
 use super::ProveError;
 use super::channel::Channel;
-use super::polynomial::{PARALLEL, RoundWeights, bind};
+use super::polynomial::{PARALLEL, bind};
 
 /// One summand of a batched sumcheck; it takes part in some of the rounds.
 pub trait Instance {
     /// Coefficients `t₁ … t_d` of this round, or `None` when the instance is constant in the variable.
-    fn round(&mut self, claim: &F, weight: &F, inverse_weight: &F) -> Option<Vec<F>>;
+    fn round(&mut self, claim: &F, weight: &F, inverse_weight: &F) -> Result<Option<Vec<F>>, ProveError>;
     /// Moves to the next round.
-    fn bind(&mut self, challenge: &F);
+    fn bind(&mut self, challenge: &F) -> Result<(), ProveError>;
 }
 
 /// Runs the rounds over all instances, each given with its claim; returns the challenges in round order.
@@ -31,7 +33,7 @@ pub fn prove<I: Instance>(
         let mut message = vec![F::ZERO; degree];
         let mut parts = Vec::with_capacity(instances.len());
         for (claim, instance) in instances.iter_mut() {
-            let part = instance.round(claim, weight, &inverse);
+            let part = instance.round(claim, weight, &inverse)?;
             for (sum, coefficient) in message.iter_mut().zip(part.iter().flatten()) {
                 *sum += coefficient;
             }
@@ -45,7 +47,7 @@ pub fn prove<I: Instance>(
                 power *= challenge;
                 *claim += *coefficient * (power - weight);
             }
-            instance.bind(&challenge);
+            instance.bind(&challenge)?;
         }
         challenges.push(challenge);
     }
@@ -129,9 +131,9 @@ impl ProductInstance {
 }
 
 impl Instance for ProductInstance {
-    fn round(&mut self, claim: &F, _weight: &F, inverse_weight: &F) -> Option<Vec<F>> {
+    fn round(&mut self, claim: &F, _weight: &F, inverse_weight: &F) -> Result<Option<Vec<F>>, ProveError> {
         if !self.active[self.round] {
-            return None;
+            return Ok(None);
         }
         let (high, low) = self.weights.tables(self.variables - 1);
         let rows = high.len();
@@ -142,13 +144,13 @@ impl Instance for ProductInstance {
             .with_min_len(per_task)
             .map(|row| self.sums(row * block..(row + 1) * block, low).map(|sum| sum * high[row]))
             .reduce(|| [F::ZERO; 3], |a, b| [a[0] + b[0], a[1] + b[1], a[2] + b[2]]);
-        Some(match self.degree {
+        Ok(Some(match self.degree {
             3 => complete_cubic(claim, inverse_weight, zero, minus, leading),
             _ => complete_quadratic(claim, inverse_weight, zero, leading),
-        })
+        }))
     }
 
-    fn bind(&mut self, challenge: &F) {
+    fn bind(&mut self, challenge: &F) -> Result<(), ProveError> {
         if self.active[self.round] {
             for array in &mut self.arrays {
                 bind(array, challenge);
@@ -156,99 +158,63 @@ impl Instance for ProductInstance {
             self.variables -= 1;
         }
         self.round += 1;
+        Ok(())
     }
 }
 
-/// `2^-n·Σ_x g(x)·(E_A(x)·Q(x) + E_Δ(x)·P(x))`, the largest cubic sum of a proof, without the general form's overhead.
-pub struct GateInstance {
-    activation_weight: Vec<F>,
-    error_weight: Vec<F>,
-    sign: Vec<F>,
-    pre_activation: Vec<F>,
-    back_sum: Vec<F>,
+/// `2^-n·Σ_x g(x)·(E_A(x)·Q(x) + E_Δ(x)·P(x))`, the largest cubic sum of a proof; all rounds have weight 1/2.
+pub struct GateInstance<'a> {
+    gates: Box<dyn GateSum + 'a>,
+    /// Variables that no round has bound yet: sums are scaled by `2^-left`.
+    left: usize,
     active: Vec<bool>,
     round: usize,
 }
 
-impl GateInstance {
-    /// Arrays `[E_A, E_Δ, g, Q, P]` of one size; all rounds have weight 1/2.
-    pub fn new(arrays: [Vec<F>; 5], active: Vec<bool>) -> Self {
-        let [activation_weight, error_weight, sign, pre_activation, back_sum] = arrays;
-        Self { activation_weight, error_weight, sign, pre_activation, back_sum, active, round: 0 }
+impl<'a> GateInstance<'a> {
+    /// A sum over `variables`; `active` says in which rounds they are bound.
+    pub fn new(gates: Box<dyn GateSum + 'a>, variables: usize, active: Vec<bool>) -> Self {
+        Self { gates, left: variables, active, round: 0 }
     }
 }
 
-impl Instance for GateInstance {
-    fn round(&mut self, claim: &F, _weight: &F, inverse_weight: &F) -> Option<Vec<F>> {
+impl Instance for GateInstance<'_> {
+    fn round(&mut self, claim: &F, _weight: &F, inverse_weight: &F) -> Result<Option<Vec<F>>, ProveError> {
         if !self.active[self.round] {
-            return None;
+            return Ok(None);
         }
-        let half = self.sign.len() / 2;
-        let block = PARALLEL.min(half);
-        let sums = (0..half / block)
-            .into_par_iter()
-            .map(|index| {
-                let mut sums = [ProductSum::default(); 3];
-                for y in index * block..(index + 1) * block {
-                    let ends = |array: &[F]| {
-                        let (a, b) = (array[2 * y], array[2 * y + 1]);
-                        let difference = b - a;
-                        [a, a - difference, difference]
-                    };
-                    let activation_weight = ends(&self.activation_weight);
-                    let error_weight = ends(&self.error_weight);
-                    let sign = ends(&self.sign);
-                    let pre_activation = ends(&self.pre_activation);
-                    let back_sum = ends(&self.back_sum);
-                    for (point, sum) in sums.iter_mut().enumerate() {
-                        let gated = F::sum_of_products(
-                            &[activation_weight[point], error_weight[point]],
-                            &[pre_activation[point], back_sum[point]],
-                        );
-                        sum.add(&gated, &sign[point]);
-                    }
-                }
-                sums.map(|sum| sum.value())
-            })
-            .reduce(|| [F::ZERO; 3], |a, b| [a[0] + b[0], a[1] + b[1], a[2] + b[2]]);
-        let scale = inverse_power_of_two(half.trailing_zeros() as usize);
-        let [zero, minus, leading] = sums.map(|sum| sum * scale);
-        Some(complete_cubic(claim, inverse_weight, zero, minus, leading))
+        let scale = inverse_power_of_two(self.left - 1);
+        let [zero, minus, leading] = self.gates.round()?.map(|sum| sum * scale);
+        Ok(Some(complete_cubic(claim, inverse_weight, zero, minus, leading)))
     }
 
-    fn bind(&mut self, challenge: &F) {
+    fn bind(&mut self, challenge: &F) -> Result<(), ProveError> {
         if self.active[self.round] {
-            for array in [
-                &mut self.activation_weight,
-                &mut self.error_weight,
-                &mut self.sign,
-                &mut self.pre_activation,
-                &mut self.back_sum,
-            ] {
-                bind(array, challenge);
-            }
+            self.gates.bind(challenge)?;
+            self.left -= 1;
         }
         self.round += 1;
+        Ok(())
     }
 }
 
 /// Either kind of instance, so that one sumcheck can hold both.
-pub enum Summand {
+pub enum Summand<'a> {
     /// The general form.
     Product(ProductInstance),
     /// A layer of gates.
-    Gate(GateInstance),
+    Gate(GateInstance<'a>),
 }
 
-impl Instance for Summand {
-    fn round(&mut self, claim: &F, weight: &F, inverse_weight: &F) -> Option<Vec<F>> {
+impl Instance for Summand<'_> {
+    fn round(&mut self, claim: &F, weight: &F, inverse_weight: &F) -> Result<Option<Vec<F>>, ProveError> {
         match self {
             Summand::Product(instance) => instance.round(claim, weight, inverse_weight),
             Summand::Gate(instance) => instance.round(claim, weight, inverse_weight),
         }
     }
 
-    fn bind(&mut self, challenge: &F) {
+    fn bind(&mut self, challenge: &F) -> Result<(), ProveError> {
         match self {
             Summand::Product(instance) => instance.bind(challenge),
             Summand::Gate(instance) => instance.bind(challenge),

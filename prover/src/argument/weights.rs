@@ -9,23 +9,23 @@ use weightproof_circuits::field::{F, inverse_power_of_two, one_half, power_of_tw
 use weightproof_circuits::multilinear::suffix;
 
 use super::channel::Channel;
-use super::products::{Products, contract};
+use super::products::Products;
+use super::prover::Prover;
 use super::relations::Relations;
 use super::sumcheck::{self, ProductInstance};
-use super::witness::Witness;
-use super::{ProveError, ProvedClaim, answer};
+use super::{ProveError, ProvedClaim};
 
 /// Steps 1–3.
 pub fn prove(
-    witness: &Witness<'_>,
+    prover: &Prover<'_>,
     channel: &mut dyn Channel,
     relation: &Relations,
     product: &Products,
     claims: &mut Vec<ProvedClaim>,
 ) -> Result<(), ProveError> {
-    let layout = witness.layout;
+    let (layout, program) = (prover.witness.layout, prover.witness.program);
     let queries = parameter_queries(layout, &relation.point, &product.point);
-    let message = answer(witness, queries, claims);
+    let message = prover.answer(queries, claims)?;
     channel.send("parameters", message);
     let batches = batch(layout, channel.challenge("mu"));
 
@@ -37,19 +37,19 @@ pub fn prove(
         out.resize(rows, F::ZERO);
         out
     };
-    let out: Vec<F> = witness.program.coefficients().out.iter().map(|c| F::from(*c)).collect();
+    let out: Vec<F> = program.coefficients().out.iter().map(|c| F::from(*c)).collect();
     // Arrays 0, 1, 2: C(ρ_k, ·), c_out, C(r_k, ·).
     let mut arrays = vec![
-        spread(&step_coefficients(witness.program, &product.point.step)),
+        spread(&step_coefficients(program, &product.point.step)),
         spread(&out),
-        spread(&step_coefficients(witness.program, &relation.point.step)),
+        spread(&step_coefficients(program, &relation.point.step)),
     ];
-    let activation_scale = power_of_two(witness.program.activation_bits() as usize);
+    let activation_scale = power_of_two(program.activation_bits() as usize);
     let mut terms: Vec<(F, Vec<usize>)> = Vec::new();
     for (layer, batch) in (1..=layout.depth()).zip(&batches) {
         let inputs = suffix(&product.point.unit, layout.unit_variables[layer - 1]);
         let activation = arrays.len();
-        arrays.push(contract(witness, Virtual::Activation(layer - 1), inputs));
+        arrays.push(prover.contract_units(Virtual::Activation(layer - 1), inputs)?);
         let error = arrays.len();
         arrays.push(relation.errors[layer - 1].clone());
         terms.push((batch.forward, vec![0, activation, error]));
@@ -61,7 +61,7 @@ pub fn prove(
             arrays.push(product.activations[layer - 2].clone());
             let error = arrays.len();
             let outputs = suffix(&product.point.unit, layout.unit_variables[layer]);
-            arrays.push(contract(witness, Virtual::Error(layer), outputs));
+            arrays.push(prover.contract_units(Virtual::Error(layer), outputs)?);
             terms.push((backward, vec![0, activation, error]));
         }
     }
@@ -79,8 +79,8 @@ pub fn prove(
         vec![(claim, ProductInstance::new(arrays, terms, &weights, active))];
     let challenges = sumcheck::prove(channel, "weights", &weights, 3, &mut instances)?;
     let end = end_point(&challenges);
-    let queries = factor_queries(layout, witness.program, &relation.point, &product.point, &end);
-    let message = answer(witness, queries, claims);
+    let queries = factor_queries(layout, program, &relation.point, &product.point, &end);
+    let message = prover.answer(queries, claims)?;
     channel.send("weight factors", message);
     Ok(())
 }

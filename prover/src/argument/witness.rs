@@ -2,20 +2,15 @@
 
 use std::borrow::Cow;
 
-use ark_ff::AdditiveGroup;
-use rayon::prelude::*;
-use weightproof_circuits::accumulate::{ProductSum, inner};
-use weightproof_circuits::argument::claims::{Query, Target, Virtual};
 use weightproof_circuits::exact::Trace;
 use weightproof_circuits::field::F;
 use weightproof_circuits::layout::{Block, Layout, Leaf, Table, Tensor};
-use weightproof_circuits::multilinear::eq_table;
 use weightproof_circuits::parameters::Parameters;
 use weightproof_circuits::program::Program;
+use weightproof_gpu_kernels::kernels::Tensors;
 use zeroize::Zeroize;
 
 use super::ProveError;
-use super::polynomial::evaluate;
 
 /// The prover's inputs to the argument.
 pub struct Witness<'a> {
@@ -133,7 +128,7 @@ impl<'a> Witness<'a> {
             let (before, rest) = counts.split_at_mut(slot);
             let own = &mut rest[0].1;
             for (row, values) in values.chunks(units).enumerate() {
-                let real = if row_is_real(layout, row) { block.units } else { 0 };
+                let real = if layout.row_is_real(row) { block.units } else { 0 };
                 for (unit, value) in values.iter().enumerate() {
                     let second = partner.map_or(0, |p| p[row * units + unit]);
                     let fits = if unit < real {
@@ -173,97 +168,17 @@ impl<'a> Witness<'a> {
         outside
     }
 
-    /// `A_l` as integers, padded like its block.
-    pub fn activation(&self, layer: usize) -> Cow<'_, [i32]> {
-        if layer == 0 {
-            return Cow::Borrowed(self.tensor(Tensor::Input));
-        }
-        self.gated(Tensor::PreActivation(layer), layer)
-    }
-
-    /// `Δ_l` as integers, padded like its block.
-    pub fn error(&self, layer: usize) -> Cow<'_, [i32]> {
-        if layer < self.layout.depth() {
-            return self.gated(Tensor::BackSum(layer), layer);
-        }
-        let labels = self.tensor(Tensor::Label);
-        let (left, left_scale, label_scale) = if self.layout.is_softmax() {
-            (Tensor::Probability, 0, self.program.error_bits())
-        } else {
-            let shift = self.program.error_bits().saturating_sub(self.program.activation_bits());
-            (Tensor::PreActivation(layer), shift, shift)
-        };
-        self.tensor(left).iter().zip(labels).map(|(v, y)| (v << left_scale) - (y << label_scale)).collect()
-    }
-
-    fn gated(&self, tensor: Tensor, layer: usize) -> Cow<'_, [i32]> {
-        let values = self.tensor(tensor);
-        if !self.layout.has_signs() {
-            return Cow::Borrowed(values);
-        }
-        let signs = self.tensor(Tensor::Sign(layer));
-        values.iter().zip(signs).map(|(v, g)| v * g).collect()
-    }
-
-    /// A virtual polynomial as integers.
-    pub fn integers(&self, polynomial: Virtual) -> Cow<'_, [i32]> {
-        match polynomial {
-            Virtual::Activation(layer) => self.activation(layer),
-            Virtual::Error(layer) => self.error(layer),
+    /// What a device takes.
+    pub fn tensors(&self) -> Tensors<'_> {
+        Tensors {
+            layout: self.layout,
+            stack: &self.stack,
+            data: &self.data,
+            base: self.base,
+            update: self.update,
+            exponential: &self.exponential,
         }
     }
-
-    /// The value of a query.
-    pub fn evaluate(&self, query: &Query<F>) -> F {
-        match query.target {
-            Target::Tensor(tensor) => evaluate(self.tensor(tensor), &query.point),
-            Target::Stack => evaluate(&self.stack, &query.point),
-            Target::Data => evaluate(&self.data, &query.point),
-            Target::Weights { layer, is_bias } => {
-                evaluate_parameters(self.base, layer, is_bias, &query.point)
-            }
-            Target::Update { layer, is_bias } => {
-                evaluate_parameters(self.update, layer, is_bias, &query.point)
-            }
-            Target::ExponentialTable => evaluate(&self.exponential, &query.point),
-            Target::Mask => {
-                let mut sum = ProductSum::default();
-                self.mask
-                    .iter()
-                    .zip(&eq_table(&query.point))
-                    .for_each(|(entry, weight)| sum.add(entry, weight));
-                sum.value()
-            }
-            Target::GatedActivation(layer) => evaluate(&self.activation(layer), &query.point),
-            Target::GatedError(layer) => evaluate(&self.error(layer), &query.point),
-        }
-    }
-}
-
-/// Whether a padded (step, example) row is a declared one.
-pub fn row_is_real(layout: &Layout, row: usize) -> bool {
-    row >> layout.example_variables < layout.steps
-        && row & ((1 << layout.example_variables) - 1) < layout.batch
-}
-
-/// A layer's tensor at `(input, output)` or `(output)` coordinates.
-pub fn evaluate_parameters(parameters: &Parameters, layer: usize, is_bias: bool, point: &[F]) -> F {
-    let Some(layer) = layer.checked_sub(1).and_then(|l| parameters.layers.get(l)) else {
-        return F::ZERO;
-    };
-    if is_bias {
-        return inner(&layer.biases, &eq_table(point));
-    }
-    let output_variables = layer.outputs.next_power_of_two().trailing_zeros() as usize;
-    let (input, output) = point.split_at(point.len() - output_variables);
-    let (inputs, outputs) = (eq_table(input), eq_table(output));
-    layer
-        .weights
-        .par_chunks(layer.outputs)
-        .with_min_len(16)
-        .zip(&inputs)
-        .map(|(row, weight)| inner(row, &outputs) * weight)
-        .reduce(|| F::ZERO, |a, b| a + b)
 }
 
 /// Copies `[row][unit]` values into a padded block.

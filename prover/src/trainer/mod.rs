@@ -280,6 +280,30 @@ fn forward_constants(program: &Program, biases: &[i64]) -> (Vec<i128>, u64) {
     (constants, bound)
 }
 
+/// What a step's outputs `Q_L` say about it.
+fn report(program: &Program, step: usize, logits: &[i16], labels: &[i16]) -> StepReport {
+    let classes = program.layers()[program.depth()];
+    let value: fn(&[i16], &[i16], u32) -> f64 = match program.loss() {
+        Loss::SoftmaxCrossEntropy => loss::cross_entropy,
+        Loss::SquaredError => loss::squared_error,
+    };
+    let pairs = logits.chunks_exact(classes).zip(labels.chunks_exact(classes));
+    let total: f64 = pairs.map(|(logits, labels)| value(logits, labels, program.activation_bits())).sum();
+    let correct = match Quality::of(program.loss(), logits, labels, classes, label_one(program), f64::from) {
+        Quality::Accuracy { correct, .. } => Some(correct),
+        Quality::MeanSquaredError(_) => None,
+    };
+    StepReport { step, loss: total / program.batch() as f64, correct }
+}
+
+/// One report a step, for a trace that a device has made.
+pub(crate) fn reports(program: &Program, trace: &Trace) -> Vec<StepReport> {
+    let size = program.batch() * program.layers()[program.depth()];
+    let Some(last) = trace.layers.last() else { return Vec::new() };
+    let steps = last.q.chunks_exact(size).zip(trace.y.chunks_exact(size)).enumerate();
+    steps.map(|(step, (logits, labels))| report(program, step, logits, labels)).collect()
+}
+
 /// `(n, d)` such that `U = (W⁽ᴷ⁾ − W⁰)·n/d`, when `out` is a multiple of the last row of `C`.
 fn update_factor(program: &Program) -> Option<(i128, i128)> {
     let coefficients = program.coefficients();
@@ -450,19 +474,7 @@ impl<'a> Run<'a> {
                 loss::softmax_row(softmax, row, logits, &self.exp_table, self.program.error_bits());
             }
         }
-        let value: fn(&[i16], &[i16], u32) -> f64 = match self.program.loss() {
-            Loss::SoftmaxCrossEntropy => loss::cross_entropy,
-            Loss::SquaredError => loss::squared_error,
-        };
-        let pairs = logits.chunks_exact(classes).zip(labels.chunks_exact(classes));
-        let total: f64 =
-            pairs.map(|(logits, labels)| value(logits, labels, self.program.activation_bits())).sum();
-        let one = label_one(self.program);
-        let correct = match Quality::of(self.program.loss(), logits, labels, classes, one, f64::from) {
-            Quality::Accuracy { correct, .. } => Some(correct),
-            Quality::MeanSquaredError(_) => None,
-        };
-        StepReport { step, loss: total / rows as f64, correct }
+        report(self.program, step, logits, labels)
     }
 
     /// From `W⁽ᵏ⁾` to `W⁽ᵏ⁺¹⁾`: the rows of `C` differ only in the last step for plain descent, in all for momentum.

@@ -5,6 +5,13 @@ use weightproof_circuits::exact::{Trace, exp_table, run};
 use weightproof_circuits::layout::Layout;
 use weightproof_circuits::parameters::Parameters;
 use weightproof_circuits::program::{Loss, Program};
+use weightproof_prover::argument::{Prover, Witness};
+use weightproof_prover::cpu;
+
+/// A witness whose tensors the CPU holds.
+pub fn on_cpu<'a>(witness: &'a Witness<'a>) -> Prover<'a> {
+    Prover::new(witness, cpu()).expect("the CPU takes every witness")
+}
 
 /// A deterministic stream of integers.
 pub struct Draw(pub u64);

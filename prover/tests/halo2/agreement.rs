@@ -191,8 +191,13 @@ fn every_element_changed_gets_one_verdict() {
                     let start = Sent { messages: Vec::new(), ..sent.clone() };
                     let inner = PoseidonChannel::new(&start.digest, &start.salt);
                     let mut channel = InFlight { inner, message, element, by: seven() };
-                    prove(&witness(&case, 60), &mut channel, &Silent, &mut Vec::new())
-                        .expect("it is provable");
+                    prove(
+                        &crate::common::on_cpu(&witness(&case, 60)),
+                        &mut channel,
+                        &Silent,
+                        &mut Vec::new(),
+                    )
+                    .expect("it is provable");
                     let sent = Sent { messages: std::mem::take(&mut channel.inner.messages), ..start };
                     first.push(compare(&case, &sent, false, &format!("{what} in flight")));
                 }

@@ -26,7 +26,7 @@ use weightproof_prover::entropy::Entropy;
 use weightproof_prover::halo2::PoseidonChannel;
 use weightproof_prover::progress::Silent;
 
-use crate::common::{self, Instance};
+use crate::common::{self, Instance, on_cpu};
 
 /// A program's honest run under the masked layout.
 pub fn case(
@@ -89,7 +89,7 @@ pub fn honest(case: &Instance, seed: u64) -> Sent {
 /// The messages of any witness.
 pub fn send(witness: &Witness<'_>, start: Sent) -> Sent {
     let mut channel = PoseidonChannel::new(&start.digest, &start.salt);
-    prove(witness, &mut channel, &Silent, &mut Vec::new()).expect("the argument is provable");
+    prove(&on_cpu(witness), &mut channel, &Silent, &mut Vec::new()).expect("the argument is provable");
     Sent { messages: std::mem::take(&mut channel.messages), ..start }
 }
 
@@ -307,7 +307,8 @@ pub fn forge_sponge(case: &Instance, seed: u64, initial: State, hook: Hook<'_>) 
         SpongeChannel { sponge: Sponge::new(initial, hook), duplex: Duplex::default(), messages: Vec::new() };
     let bound = start.digest.iter().chain([&start.salt]);
     bound.for_each(|value| channel.duplex.absorb(&mut channel.sponge, *value));
-    prove(&witness(case, seed), &mut channel, &Silent, &mut Vec::new()).expect("the argument is provable");
+    prove(&on_cpu(&witness(case, seed)), &mut channel, &Silent, &mut Vec::new())
+        .expect("the argument is provable");
     channel.challenge("");
     let sent = Sent { messages: channel.messages, ..start };
     let mut plan = sent.plan(case);

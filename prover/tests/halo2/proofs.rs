@@ -23,7 +23,7 @@ use weightproof_prover::argument::Witness;
 use weightproof_prover::contribute::{Sealing, prove_compact};
 use weightproof_prover::entropy::Entropy;
 use weightproof_prover::progress::Silent;
-use weightproof_prover::{Committer, ContributeError, SealProver, seal_parameters};
+use weightproof_prover::{Committer, ContributeError, SealProver, cpu, seal_parameters};
 use weightproof_verifier::binding::{absorb_seal, compact_transcript, distinct_rows};
 use weightproof_verifier::contribution::Contribution;
 use weightproof_verifier::opening::{self, Commitments, OpeningStatement};
@@ -83,6 +83,7 @@ impl Fixture {
             dataset: &self.case.dataset,
             chosen: &run.chosen,
             committer: &committer,
+            kernels: cpu(),
             progress: &Silent,
             self_check,
         };

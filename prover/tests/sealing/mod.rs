@@ -13,7 +13,7 @@ use weightproof_prover::contribute::{Sealing, gather, prove_witness};
 use weightproof_prover::data::Examples;
 use weightproof_prover::entropy::Entropy;
 use weightproof_prover::progress::Silent;
-use weightproof_prover::{CommittedDataset, Committer, derive_generators};
+use weightproof_prover::{CommittedDataset, Committer, cpu, derive_generators};
 use weightproof_verifier::contribution::{Contribution, Proof};
 use weightproof_verifier::{Verified, VerifyError, generator_counts, verify_with};
 
@@ -121,6 +121,7 @@ impl Case {
             dataset: &self.dataset,
             chosen,
             committer: &committer,
+            kernels: cpu(),
             progress: &Silent,
             self_check: false,
         };

@@ -12,11 +12,11 @@ use weightproof_circuits::parameters::Parameters;
 use weightproof_circuits::program::Program;
 use weightproof_circuits::transcript::Transcript;
 use weightproof_prover::argument::{
-    Channel, ProvedClaim, Witness, gates, lookup, products, reduction, relations, weights,
+    Channel, ProvedClaim, Prover, Witness, gates, lookup, products, reduction, relations, weights,
 };
 use weightproof_prover::progress::Silent;
 
-use crate::common;
+use crate::common::{self, on_cpu};
 use crate::forge::{Forged, Optimizer, Rewrite, Site, Source, faithful, forge, update};
 
 /// A program with public data and its honest run.
@@ -241,7 +241,8 @@ impl Cheat {
     pub fn prove_without_lookup(&self) -> Sent {
         let mut honest = |_: &mut Outgoing<'_>| {};
         let mut channel = TamperChannel::new(self.case.transcript(), &mut honest);
-        prove_arithmetic(&self.witness(), &self.witness(), &mut channel);
+        let witness = self.witness();
+        prove_arithmetic(&on_cpu(&witness), &on_cpu(&witness), &mut channel);
         channel.sent
     }
 
@@ -258,8 +259,9 @@ pub fn prove_split(first: &Cheat, second: &Cheat, tamper: Tamper<'_>) -> Sent {
 
 fn prove_all(first: &Cheat, second: &Cheat, transcript: Transcript, tamper: Tamper<'_>) -> Sent {
     let mut channel = TamperChannel::new(transcript, tamper);
-    let later = second.witness();
-    let mut claims = prove_arithmetic(&first.witness(), &later, &mut channel);
+    let (witness, later) = (first.witness(), second.witness());
+    let later = on_cpu(&later);
+    let mut claims = prove_arithmetic(&on_cpu(&witness), &later, &mut channel);
     lookup::prove(&later, &mut channel, &mut claims, &Silent).expect("lookups");
     reduction::prove(&later, &mut channel, &claims).expect("reduction");
     channel.sent
@@ -267,14 +269,14 @@ fn prove_all(first: &Cheat, second: &Cheat, transcript: Transcript, tamper: Tamp
 
 /// Relations, products and weights over one witness, gates over another.
 fn prove_arithmetic(
-    witness: &Witness<'_>,
-    later: &Witness<'_>,
+    prover: &Prover<'_>,
+    later: &Prover<'_>,
     channel: &mut TamperChannel<'_>,
 ) -> Vec<ProvedClaim> {
     let mut claims = Vec::new();
-    let relation = relations::prove(witness, channel, &mut claims);
-    let product = products::prove(witness, channel, &relation, &mut claims).expect("products");
-    weights::prove(witness, channel, &relation, &product, &mut claims).expect("weights");
+    let relation = relations::prove(prover, channel, &mut claims).expect("relations");
+    let product = products::prove(prover, channel, &relation, &mut claims).expect("products");
+    weights::prove(prover, channel, &relation, &product, &mut claims).expect("weights");
     gates::prove(later, channel, &relation, &mut claims).expect("gates");
     claims
 }

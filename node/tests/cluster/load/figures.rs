@@ -22,7 +22,7 @@ use weightproof_node::rpc::v1::contributions_service_client::ContributionsServic
 use weightproof_node::rpc::v1::rounds_service_client::RoundsServiceClient;
 use weightproof_prover::data::Examples;
 use weightproof_prover::progress::Silent;
-use weightproof_prover::{CommittedDataset, Committer, Job, Seal, contribute, derive_generators};
+use weightproof_prover::{CommittedDataset, Committer, Job, Seal, contribute, cpu, derive_generators};
 use weightproof_verifier::{Keys, generator_counts, verify_with};
 
 /// The size of the default program for the breast-cancer table, with a rate that many summed updates leave in range.
@@ -143,6 +143,7 @@ fn figures() {
                     payout: Vec::new(),
                     secret: &[],
                     seal: Seal::Sigma,
+                    kernels: cpu(),
                 };
                 let made = contribute(&job, &Committer::new(&generators), &Silent).unwrap();
                 File { bytes: made.bytes, statement: made.statement }
