@@ -11,7 +11,8 @@ fn main() {
         && flag == "--one"
     {
         let Some(case) = cases().into_iter().find(|case| case.name == *name) else {
-            eprintln!("expected one of a, b, c, d, narrow, wide, found {name}");
+            let names: Vec<&str> = cases().iter().map(|case| case.name).collect();
+            eprintln!("expected one of {}, found {name}", names.join(", "));
             std::process::exit(2);
         };
         let m = measure(&case, halo2);

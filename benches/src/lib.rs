@@ -56,7 +56,8 @@ fn case(
     }
 }
 
-/// The programs (a)–(d) of the results page, and two more for its scaling table.
+/// The programs (a)–(e) of the results page, (d) also with twice the steps; the peers' small network; and two more for the
+/// scaling table.
 pub fn cases() -> Vec<Case> {
     let deep: Vec<usize> = [3072].into_iter().chain([1024; 8]).chain([10]).collect();
     vec![
@@ -64,6 +65,10 @@ pub fn cases() -> Vec<Case> {
         case("b", "digits 64-128-10, B 64, K 16", &[64, 128, 10], "0.25", 64, 16, 1438),
         case("c", "784-512-512-10, B 64, K 16", &[784, 512, 512, 10], "0.25", 64, 16, 2048),
         case("d", "3072-1024×8-10, B 64, K 8", &deep, "0.25", 64, 8, 2048),
+        case("d16", "3072-1024×8-10, B 64, K 16", &deep, "0.25", 64, 16, 2048),
+        case("e", "4096-4096-4096-10, B 64, K 16", &[4096, 4096, 4096, 10], "0.25", 64, 16, 2048),
+        case("peer1", "30-16-2, B 8, K 1", &[30, 16, 2], "0.125", 8, 1, 455),
+        case("peer16", "30-16-2, B 8, K 16", &[30, 16, 2], "0.125", 8, 16, 455),
         case("narrow", "256-256×4-10, B 64, K 8", &[256, 256, 256, 256, 256, 10], "0.125", 64, 8, 1024),
         case("wide", "256-512×4-10, B 32, K 8", &[256, 512, 512, 512, 512, 10], "0.125", 32, 8, 1024),
     ]
