@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use rayon::prelude::*;
 use weightproof_circuits::exact::Trace;
 use weightproof_circuits::field::F;
 use weightproof_circuits::layout::{Block, Layout, Leaf, Table, Tensor};
@@ -32,6 +33,16 @@ pub struct Witness<'a> {
     pub mask: Vec<F>,
 }
 
+/// What one block's values look up.
+struct Counted {
+    /// By entry of the block's table.
+    entries: Vec<i32>,
+    /// Padded positions.
+    padding: i32,
+    /// Position and value of the first that is in no table.
+    outside: Option<(usize, i32)>,
+}
+
 impl Drop for Witness<'_> {
     fn drop(&mut self) {
         self.mask.zeroize();
@@ -58,11 +69,17 @@ impl<'a> Witness<'a> {
             exponential: Cow::Borrowed(exponential),
             mask: Vec::new(),
         };
+        // Blocks follow each other without gaps.
+        let mut rest = witness.stack.as_mut_slice();
+        let mut parts = Vec::with_capacity(layout.blocks.len());
         for block in &layout.blocks {
-            if block.is_tensor() {
-                fill(layout, trace, block, &mut witness.stack[block.range()]);
-            }
+            let (part, after) = rest.split_at_mut(1 << block.variables);
+            parts.push((block, part));
+            rest = after;
         }
+        parts.into_par_iter().filter(|(block, _)| block.is_tensor()).for_each(|(block, part)| {
+            fill(layout, trace, block, part);
+        });
         witness
     }
 
@@ -91,81 +108,83 @@ impl<'a> Witness<'a> {
     pub fn count_multiplicities_within(&mut self) -> Option<(Tensor, usize, i32)> {
         let layout = self.layout;
         let mut outside = None;
-        let mut counts: Vec<(Table, Vec<i32>)> =
-            layout.tables.iter().map(|t| (*t, vec![0; 1 << t.variables()])).collect();
-        let count = |counts: &mut Vec<(Table, Vec<i32>)>, table: Table, index: Option<usize>| {
-            let entry = counts.iter_mut().find(|(t, _)| *t == table);
-            match (entry, index) {
-                (Some((_, counts)), Some(index)) => {
-                    counts[index] += 1;
-                    true
-                }
-                _ => false,
-            }
-        };
+        let mut counts: Vec<Vec<i32>> = layout.tables.iter().map(|t| vec![0; 1 << t.variables()]).collect();
+        let slot = |table: Table| layout.tables.iter().position(|t| *t == table);
+        // Every layout has the table of padding.
+        let zero = slot(Table::Zero).unwrap_or(0);
         // The tail of the stack is padding.
         let used: usize = layout.blocks.iter().map(|b| 1usize << b.variables).sum();
         for (position, value) in self.stack.iter().enumerate().skip(used) {
-            if !count(&mut counts, Table::Zero, Table::Zero.index_of(i64::from(*value))) && outside.is_none()
-            {
+            if *value == 0 {
+                counts[zero][0] += 1;
+            } else if outside.is_none() {
                 outside = Some((Tensor::Multiplicity(Table::Zero), position, *value));
             }
         }
-        for block in &layout.blocks {
-            let (table, partner) = match block.leaf {
-                Leaf::Single(table) => (table, None),
-                Leaf::Pair(table, partner) => (table, Some(self.tensor(partner))),
-                Leaf::Neutral | Leaf::Table(_) => continue,
-            };
-            let slot = counts.iter().position(|(t, _)| *t == table);
-            let zero_slot = counts.iter().position(|(t, _)| *t == Table::Zero);
-            let (Some(slot), Some(zero_slot)) = (slot, zero_slot) else { continue };
-            let base = table.entry(0);
-            let size = 1i64 << table.variables();
-            let values = &self.stack[block.range()];
-            let units = 1usize << block.unit_variables;
-            let mut zeros = 0i32;
-            let (before, rest) = counts.split_at_mut(slot);
-            let own = &mut rest[0].1;
-            for (row, values) in values.chunks(units).enumerate() {
-                let real = if layout.row_is_real(row) { block.units } else { 0 };
-                for (unit, value) in values.iter().enumerate() {
-                    let second = partner.map_or(0, |p| p[row * units + unit]);
-                    let fits = if unit < real {
-                        let index = i64::from(*value) - base;
-                        let expected = match table {
-                            Table::Relu => i32::from(*value >= 0),
-                            Table::Exponential if (0..size).contains(&index) => {
-                                i32::from(self.exponential[index as usize])
-                            }
-                            _ => 0,
-                        };
-                        let fits = (0..size).contains(&index) && second == expected;
-                        if fits {
-                            own[index as usize] += 1;
-                        }
-                        fits
-                    } else {
-                        zeros += 1;
-                        *value == 0 && second == 0
-                    };
-                    if !fits && outside.is_none() {
-                        outside = Some((block.tensor, row * units + unit, *value));
-                    }
-                }
+        let counted: Vec<Option<(usize, Counted)>> = layout
+            .blocks
+            .par_iter()
+            .map(|block| {
+                let (table, partner) = match block.leaf {
+                    Leaf::Single(table) => (table, None),
+                    Leaf::Pair(table, partner) => (table, Some(self.tensor(partner))),
+                    Leaf::Neutral | Leaf::Table(_) => return None,
+                };
+                Some((slot(table)?, self.count_block(block, table, partner)))
+            })
+            .collect();
+        for (block, counted) in layout.blocks.iter().zip(counted) {
+            let Some((slot, counted)) = counted else { continue };
+            for (sum, count) in counts[slot].iter_mut().zip(&counted.entries) {
+                *sum += count;
             }
-            if zero_slot < slot {
-                before[zero_slot].1[0] += zeros;
-            } else {
-                rest[zero_slot - slot].1[0] += zeros;
+            counts[zero][0] += counted.padding;
+            if let (None, Some((position, value))) = (outside, counted.outside) {
+                outside = Some((block.tensor, position, value));
             }
         }
-        for (table, counts) in counts {
-            if let Some(block) = layout.block(Tensor::Multiplicity(table)) {
-                self.stack[block.range()].copy_from_slice(&counts);
+        for (table, counts) in layout.tables.iter().zip(&counts) {
+            if let Some(block) = layout.block(Tensor::Multiplicity(*table)) {
+                self.stack[block.range()].copy_from_slice(counts);
             }
         }
         outside
+    }
+
+    fn count_block(&self, block: &Block, table: Table, partner: Option<&[i32]>) -> Counted {
+        let layout = self.layout;
+        let base = table.entry(0);
+        let size = 1usize << table.variables();
+        let units = 1usize << block.unit_variables;
+        let mut counted = Counted { entries: vec![0; size], padding: 0, outside: None };
+        for (row, values) in self.stack[block.range()].chunks(units).enumerate() {
+            let real = if layout.row_is_real(row) { block.units } else { 0 };
+            for (unit, value) in values.iter().enumerate() {
+                let second = partner.map_or(0, |p| p[row * units + unit]);
+                let fits = if unit < real {
+                    let index = usize::try_from(i64::from(*value) - base).unwrap_or(size);
+                    let expected = match table {
+                        Table::Relu => i32::from(*value >= 0),
+                        Table::Exponential => self.exponential.get(index).map_or(0, |e| i32::from(*e)),
+                        _ => 0,
+                    };
+                    match counted.entries.get_mut(index) {
+                        Some(count) if second == expected => {
+                            *count += 1;
+                            true
+                        }
+                        _ => false,
+                    }
+                } else {
+                    counted.padding += 1;
+                    *value == 0 && second == 0
+                };
+                if !fits && counted.outside.is_none() {
+                    counted.outside = Some((row * units + unit, *value));
+                }
+            }
+        }
+        counted
     }
 
     /// What a device takes.
