@@ -16,7 +16,8 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 repository=$(cd "$here/../.." && pwd)
-shown="benches/peers/run.sh${*:+ $*}"
+shown=benches/peers/run.sh
+[ $# -eq 0 ] || shown+=$(printf ' %q' "$@")
 
 usage() {
   sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p;}' "$0"
