@@ -6,7 +6,6 @@ use weightproof_circuits::field::F;
 use weightproof_circuits::multilinear::eq_table;
 
 use super::lanes::{Kernel, Lanes, One, TERMS, bind, binding, flatten};
-use super::memory::large;
 use super::weights::SplitTable;
 use crate::kernels::{EqSum, GateLayer, GateSum, KernelError};
 
@@ -207,7 +206,7 @@ fn round<L: Lanes>(gates: &[Gate<L>], out: &mut Vec<Gate<L>>, pending: Option<&F
     }
     let half = gates.len() / 2;
     if out.capacity() < half {
-        *out = large(half);
+        *out = Vec::with_capacity(half);
     }
     out.resize(half, [L::zero(); 5]);
     gates
@@ -239,8 +238,7 @@ fn fill<L: Lanes>(layer: &GateLayer, integers: [&[i32]; 3]) -> Vec<Gate<L>> {
     let claims = [SplitClaim::<L>::all(&layer.activation_weight), SplitClaim::all(&layer.error_weight)];
     // Claims on one layer have points of one length, and are split alike.
     let width = claims.iter().flatten().map(|claim| claim.low.len()).next().unwrap_or(blocks);
-    let mut gates = large(blocks);
-    gates.resize(blocks, [L::zero(); 5]);
+    let mut gates = vec![[L::zero(); 5]; blocks];
     gates.par_chunks_mut(width).enumerate().for_each(|(row, out)| {
         let claims = claims
             .each_ref()

@@ -8,7 +8,6 @@ use weightproof_circuits::layout::{Block, Leaf, Table};
 use weightproof_circuits::multilinear::eq_table;
 
 use super::lanes::{Kernel, Lanes, One, TERMS, bind, binding, flatten};
-use super::memory::large;
 use super::weights::RoundWeights;
 use crate::kernels::{KernelError, LookupTree, Tensors};
 
@@ -202,7 +201,7 @@ impl<L: Lanes> Layer<L> {
     fn resize(&mut self, blocks: usize) {
         for array in [&mut self.numerators, &mut self.denominators] {
             if array.capacity() < blocks {
-                *array = large(blocks);
+                *array = Vec::with_capacity(blocks);
             }
             array.resize(blocks, L::zero());
         }

@@ -8,7 +8,6 @@ pub mod ifma;
 pub mod integers;
 pub mod lanes;
 pub mod lookup;
-pub mod memory;
 pub mod packed;
 pub mod session;
 pub mod weights;
