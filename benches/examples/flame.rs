@@ -7,7 +7,9 @@ use weightproof_prover::{Committer, contribute};
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [name, file] = arguments.as_slice() else {
-        return Err("expected the name of a bench program and a file to write, as in: flame d flame.svg".into());
+        return Err(
+            "expected the name of a bench program and a file to write, as in: flame d flame.svg".into()
+        );
     };
     let case = cases()
         .into_iter()

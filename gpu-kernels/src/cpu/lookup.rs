@@ -1,5 +1,7 @@
 //! The lookup's tree of fractions (specs/protocol/lookup.md): leaves from tables, computed when they are needed.
 
+use core::ops::Range;
+
 use ark_ff::{AdditiveGroup, Field};
 use rayon::prelude::*;
 use weightproof_circuits::argument::lookup::LookupChallenges;
@@ -55,6 +57,22 @@ impl<'a> Leaves<'a> {
             .collect();
         let (one, alpha) = (enter(F::ONE), enter(challenges.alpha));
         Self { tensors, challenges, enter, tables, one, alpha }
+    }
+
+    /// The blocks, of `blocks` in all, outside which every lane's numerator is 1: the numerators of multiplicities and
+    /// neutral leaves are not.
+    fn mixed(&self, blocks: usize) -> Range<usize> {
+        let other = |block: &&Block| matches!(block.leaf, Leaf::Neutral | Leaf::Table(_));
+        let mut mixed = blocks..0;
+        for range in self.tensors.layout.blocks.iter().filter(other).map(Block::range) {
+            let (first, last) = (range.start % blocks, (range.end - 1) % blocks);
+            if range.start / blocks == (range.end - 1) / blocks {
+                mixed = mixed.start.min(first)..mixed.end.max(last + 1);
+            } else {
+                return 0..blocks;
+            }
+        }
+        mixed
     }
 
     /// Writes the leaves of positions `start..start + numerators.len()`.
@@ -183,55 +201,89 @@ impl<'a> Leaves<'a> {
 
 /// Numerators and denominators; node `i` has the children `2i` and `2i + 1`.
 struct Layer<L: Lanes> {
+    /// Numerators of the blocks in `mixed`; those of all other blocks are 1. Most leaves are of the form `1/d`, and binding
+    /// a variable of constant numerators leaves them as they are.
     numerators: Vec<L::Block>,
+    mixed: Range<usize>,
     denominators: Vec<L::Block>,
 }
 
 impl<L: Lanes> Layer<L> {
     const fn empty() -> Self {
-        Self { numerators: Vec::new(), denominators: Vec::new() }
+        Self { numerators: Vec::new(), mixed: 0..0, denominators: Vec::new() }
     }
 
     fn elements(&self) -> usize {
-        self.numerators.len() * L::LANES
+        self.denominators.len() * L::LANES
     }
 
-    /// Gives both arrays `blocks` blocks, whose content is to be overwritten. Memory is kept, so that pages are not
-    /// asked for again.
-    fn resize(&mut self, blocks: usize) {
-        for array in [&mut self.numerators, &mut self.denominators] {
+    /// Gives the arrays their sizes; their content is to be overwritten. Memory is kept, so that pages are not asked for
+    /// again.
+    fn resize(&mut self, blocks: usize, mixed: Range<usize>) {
+        for (array, blocks) in [(&mut self.numerators, mixed.len()), (&mut self.denominators, blocks)] {
             if array.capacity() < blocks {
                 *array = Vec::with_capacity(blocks);
             }
             array.resize(blocks, L::zero());
         }
+        self.mixed = mixed;
     }
 
-    fn narrow(&self) -> Layer<One> {
-        Layer { numerators: flatten::<L>(&self.numerators), denominators: flatten::<L>(&self.denominators) }
+    /// Element by element. Numerators of even children hold `p + λ·q` where `lambda` is given.
+    fn narrow(&self, lambda: Option<&F>) -> Layer<One> {
+        let blocks = self.denominators.len();
+        let denominators = flatten::<L>(&self.denominators);
+        let mut numerators: Vec<F> = denominators
+            .iter()
+            .enumerate()
+            .map(|(i, q)| match lambda {
+                Some(lambda) if i % 2 == 0 => F::ONE + *lambda * q,
+                _ => F::ONE,
+            })
+            .collect();
+        for (b, block) in self.mixed.clone().zip(&self.numerators) {
+            for (lane, element) in L::elements(block).enumerate() {
+                numerators[lane * blocks + b] = element;
+            }
+        }
+        Layer { mixed: 0..numerators.len(), numerators, denominators }
     }
 }
 
 /// Where a kernel reads children from.
 trait Children<L: Lanes>: Sync {
-    /// Numerator and denominator of the child in block `index`.
+    /// The numerator of the child in block `index`; `combined` is `λ` where even children hold `p + λ·q`.
     ///
     /// # Safety
     /// As for [`Lanes`].
-    unsafe fn child(&self, index: usize) -> (L, L);
+    unsafe fn numerator(&self, index: usize, combined: Option<L>) -> L;
+    /// Its denominator.
+    ///
+    /// # Safety
+    /// As for [`Lanes`].
+    unsafe fn denominator(&self, index: usize) -> L;
 }
 
-/// Children in memory.
-struct Stored<'a, L: Lanes> {
-    numerators: &'a [L::Block],
-    denominators: &'a [L::Block],
-}
-
-impl<L: Lanes> Children<L> for Stored<'_, L> {
+impl<L: Lanes> Children<L> for Layer<L> {
     #[inline(always)]
-    unsafe fn child(&self, index: usize) -> (L, L) {
+    unsafe fn numerator(&self, index: usize, combined: Option<L>) -> L {
         // SAFETY: the caller's.
-        unsafe { (L::load(&self.numerators[index]), L::load(&self.denominators[index])) }
+        unsafe {
+            if self.mixed.contains(&index) {
+                return L::load(&self.numerators[index - self.mixed.start]);
+            }
+            let one = L::spread(&L::constant(&F::ONE));
+            match combined {
+                Some(lambda) if index % 2 == 0 => one.add(lambda.mul(self.denominator(index))),
+                _ => one,
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn denominator(&self, index: usize) -> L {
+        // SAFETY: the caller's.
+        unsafe { L::load(&self.denominators[index]) }
     }
 }
 
@@ -239,6 +291,7 @@ impl<L: Lanes> Children<L> for Stored<'_, L> {
 struct Computed {
     numerators: Vec<F>,
     denominators: Vec<F>,
+    first: usize,
     /// Elements of a lane.
     blocks: usize,
 }
@@ -248,6 +301,7 @@ impl Computed {
         let mut computed = Self {
             numerators: vec![F::ZERO; blocks * L::LANES],
             denominators: vec![F::ZERO; blocks * L::LANES],
+            first,
             blocks,
         };
         let stride = leaves.tensors.stack.len() / L::LANES;
@@ -265,20 +319,23 @@ impl Computed {
 
 impl<L: Lanes> Children<L> for Computed {
     #[inline(always)]
-    unsafe fn child(&self, index: usize) -> (L, L) {
+    unsafe fn numerator(&self, index: usize, _combined: Option<L>) -> L {
         // SAFETY: the caller's.
-        unsafe {
-            (
-                L::gather(&self.numerators, index, self.blocks),
-                L::gather(&self.denominators, index, self.blocks),
-            )
-        }
+        unsafe { L::gather(&self.numerators, index - self.first, self.blocks) }
+    }
+
+    #[inline(always)]
+    unsafe fn denominator(&self, index: usize) -> L {
+        // SAFETY: the caller's.
+        unsafe { L::gather(&self.denominators, index - self.first, self.blocks) }
     }
 }
 
 /// Writes parents: `(p₀·q₁ + p₁·q₀, q₀·q₁)`.
 struct Parents<'a, L: Lanes, C> {
-    children: C,
+    children: &'a C,
+    /// The first parent's block.
+    first: usize,
     numerators: &'a mut [L::Block],
     denominators: &'a mut [L::Block],
 }
@@ -288,9 +345,12 @@ impl<L: Lanes, C: Children<L>> Kernel<L> for Parents<'_, L, C> {
     #[inline(always)]
     unsafe fn run(self) {
         for (i, (n, d)) in self.numerators.iter_mut().zip(self.denominators).enumerate() {
+            let child = 2 * (self.first + i);
             // SAFETY: this is a kernel. Children are below 2p, so sums of two products are below 3p and products below 2p.
             unsafe {
-                let ((p0, q0), (p1, q1)) = (self.children.child(2 * i), self.children.child(2 * i + 1));
+                let (p0, p1) =
+                    (self.children.numerator(child, None), self.children.numerator(child + 1, None));
+                let (q0, q1) = (self.children.denominator(child), self.children.denominator(child + 1));
                 *n = L::mul_add([p0, p1], [q1, q0]).reduce().store();
                 *d = q0.mul(q1).store();
             }
@@ -303,106 +363,166 @@ impl<L: Lanes, C: Children<L>> Kernel<L> for Parents<'_, L, C> {
 struct Step<'a, L: Lanes> {
     /// Binds a variable first, and writes.
     bound: Option<&'a [L::Constant; 2]>,
-    /// Adds `λ·q₀` to `p₀`, which turns `p₀·q₁ + p₁·q₀ + λ·q₀·q₁` into two products.
-    lambda: Option<&'a L::Constant>,
-    /// Weights of the groups.
-    weights: &'a [L::Constant],
+    /// `λ`.
+    lambda: &'a L::Constant,
+    /// Whether numerators of even children hold `p₀ + λ·q₀`, which turns `p₀·q₁ + p₁·q₀ + λ·q₀·q₁` into two products.
+    combined: bool,
     /// Weights of the lanes.
     lanes: &'a [F],
-}
-
-/// Binds the children in blocks `even` and `even + 2`, and adds `λ·q` to `p` where `λ` is given: below `4p`.
-///
-/// # Safety
-/// As for [`Lanes`].
-#[inline(always)]
-unsafe fn bind_children<L: Lanes>(
-    children: &impl Children<L>,
-    factors: [L; 2],
-    lambda: Option<L>,
-    even: usize,
-) -> (L, L) {
-    // SAFETY: the caller's.
-    unsafe {
-        let ((p, q), (p2, q2)) = (children.child(even), children.child(even + 2));
-        let q = bind(factors, q, q2);
-        let p = match lambda {
-            // Below (4 + 4 + 3)/4 + 1 < 4.
-            Some(lambda) => L::mul_add([p, p2, q], [factors[0], factors[1], lambda]),
-            None => bind(factors, p, p2),
-        };
-        (p, q)
-    }
+    /// Groups with numerators other than 1.
+    mixed: &'a Range<usize>,
 }
 
 /// `Σ` over groups of four children, of an even and an odd node: `t(0)` and the leading coefficient.
 struct Sums<'a, L: Lanes, C> {
-    children: C,
+    children: &'a C,
     step: Step<'a, L>,
+    /// The groups, with their weights.
+    first: usize,
+    weights: &'a [L::Constant],
+    /// Where bound children are written: numerators of the mixed groups among these, denominators of all.
     numerators: &'a mut [L::Block],
     denominators: &'a mut [L::Block],
 }
 
+/// What groups add up to: `λ` multiplies the second of each.
+struct Totals {
+    zero: [F; 2],
+    leading: [F; 2],
+}
+
 impl<L: Lanes, C: Children<L>> Kernel<L> for Sums<'_, L, C> {
-    type Output = (F, F);
+    type Output = Totals;
     #[inline(always)]
-    unsafe fn run(self) -> (F, F) {
-        let Step { bound, lambda, weights, lanes } = self.step;
+    unsafe fn run(self) -> Totals {
+        let Step { bound, lambda, combined, lanes, mixed } = self.step;
+        let mut numerators = self.numerators.chunks_exact_mut(4);
         // SAFETY: this is a kernel. Bounds: children are stored below 4p.
         unsafe {
-            let (mut zero, mut leading) = (L::empty_sum(), L::empty_sum());
+            let mut zero = [L::empty_sum(); 2];
+            let mut leading = [L::empty_sum(); 2];
             let factors = match bound {
                 Some([even, odd]) => Some([L::spread(even), L::spread(odd)]),
                 None => None,
             };
-            let lambda = match lambda {
-                Some(lambda) => Some(L::spread(lambda)),
-                None => None,
-            };
-            for (group, weight) in weights.iter().enumerate() {
-                // (p₀, q₀), (p₁, q₁) of the even node, then of the odd node.
-                let nodes = match factors {
+            let lambda = L::spread(lambda);
+            let read = if combined { Some(lambda) } else { None };
+            for (i, weight) in self.weights.iter().enumerate() {
+                let group = self.first + i;
+                let weight = L::spread(weight);
+                let [q0, q1, q2, q3] = match factors {
                     None => [
-                        self.children.child(4 * group),
-                        self.children.child(4 * group + 1),
-                        self.children.child(4 * group + 2),
-                        self.children.child(4 * group + 3),
+                        self.children.denominator(4 * group),
+                        self.children.denominator(4 * group + 1),
+                        self.children.denominator(4 * group + 2),
+                        self.children.denominator(4 * group + 3),
                     ],
                     Some(factors) => {
                         let nodes = [
-                            bind_children(&self.children, factors, lambda, 8 * group),
-                            bind_children(&self.children, factors, None, 8 * group + 1),
-                            bind_children(&self.children, factors, lambda, 8 * group + 4),
-                            bind_children(&self.children, factors, None, 8 * group + 5),
+                            bind_denominator(self.children, factors, 8 * group),
+                            bind_denominator(self.children, factors, 8 * group + 1),
+                            bind_denominator(self.children, factors, 8 * group + 4),
+                            bind_denominator(self.children, factors, 8 * group + 5),
                         ];
-                        for (i, (p, q)) in nodes.iter().enumerate() {
-                            self.numerators[4 * group + i] = p.store();
-                            self.denominators[4 * group + i] = q.store();
+                        for (slot, node) in self.denominators[4 * i..4 * i + 4].iter_mut().zip(nodes) {
+                            *slot = node.store();
                         }
                         nodes
                     }
                 };
-                let [(mut p0, q0), (p1, q1), (p2, q2), (p3, q3)] = nodes;
                 // Differences are below 8p.
-                let (mut dp0, dp1) = (p2.sub(p0), p3.sub(p1));
                 let (dq0, dq1) = (q2.sub(q0), q3.sub(q1));
-                if let (None, Some(lambda)) = (bound, lambda) {
-                    // Below 4 + 2 and 8 + 3.
-                    p0 = p0.add(lambda.mul(q0));
-                    dp0 = dp0.add(lambda.mul(dq0));
+                if !mixed.contains(&group) {
+                    // All four numerators are 1: q₁ + q₀ + λ·q₀·q₁, whose leading coefficient has the product alone.
+                    L::sum_add(&mut zero[0], q0.add(q1), weight);
+                    L::sum_add(&mut zero[1], q0.mul(q1), weight);
+                    L::sum_add(&mut leading[1], dq0.mul(dq1), weight);
+                } else {
+                    let [mut p0, p1, p2, p3] = match factors {
+                        None => [
+                            self.children.numerator(4 * group, read),
+                            self.children.numerator(4 * group + 1, read),
+                            self.children.numerator(4 * group + 2, read),
+                            self.children.numerator(4 * group + 3, read),
+                        ],
+                        Some(factors) => {
+                            // Numerators that are not combined yet are combined as they are bound.
+                            let add = if combined { None } else { Some(lambda) };
+                            let nodes = [
+                                bind_numerator(self.children, factors, read, add, 8 * group),
+                                bind_numerator(self.children, factors, read, None, 8 * group + 1),
+                                bind_numerator(self.children, factors, read, add, 8 * group + 4),
+                                bind_numerator(self.children, factors, read, None, 8 * group + 5),
+                            ];
+                            if let Some(out) = numerators.next() {
+                                for (slot, node) in out.iter_mut().zip(nodes) {
+                                    *slot = node.store();
+                                }
+                            }
+                            nodes
+                        }
+                    };
+                    let (mut dp0, dp1) = (p2.sub(p0), p3.sub(p1));
+                    if factors.is_none() && !combined {
+                        // Below 4 + 2 and 8 + 3.
+                        p0 = p0.add(lambda.mul(q0));
+                        dp0 = dp0.add(lambda.mul(dq0));
+                    }
+                    // Below (6·4 + 4·4)/4 + 1 = 11 and (11·8 + 8·8)/4 + 1 = 39.
+                    L::sum_add(&mut zero[0], L::mul_add([p0, p1], [q1, q0]), weight);
+                    L::sum_add(&mut leading[0], L::mul_add([dp0, dp1], [dq1, dq0]), weight);
                 }
-                let weight = L::spread(weight);
-                // Below (6·4 + 4·4)/4 + 1 = 11 and (11·8 + 8·8)/4 + 1 = 39.
-                L::sum_add(&mut zero, L::mul_add([p0, p1], [q1, q0]), weight);
-                L::sum_add(&mut leading, L::mul_add([dp0, dp1], [dq1, dq0]), weight);
-                if group % TERMS == TERMS - 1 {
-                    L::carry(&mut zero);
-                    L::carry(&mut leading);
+                if i % TERMS == TERMS - 1 {
+                    for sum in [&mut zero, &mut leading] {
+                        L::carry(&mut sum[0]);
+                        L::carry(&mut sum[1]);
+                    }
                 }
             }
-            L::carry(&mut zero);
-            L::carry(&mut leading);
-            (L::total(zero, lanes), L::total(leading, lanes))
+            for sum in [&mut zero, &mut leading] {
+                L::carry(&mut sum[0]);
+                L::carry(&mut sum[1]);
+            }
+            Totals {
+                zero: [L::total(zero[0], lanes), L::total(zero[1], lanes)],
+                leading: [L::total(leading[0], lanes), L::total(leading[1], lanes)],
+            }
+        }
+    }
+}
+
+/// Binds the denominators in blocks `even` and `even + 2`.
+///
+/// # Safety
+/// As for [`Lanes`].
+#[inline(always)]
+unsafe fn bind_denominator<L: Lanes>(children: &impl Children<L>, factors: [L; 2], even: usize) -> L {
+    // SAFETY: the caller's.
+    unsafe { bind(factors, children.denominator(even), children.denominator(even + 2)) }
+}
+
+/// Binds the numerators in blocks `even` and `even + 2`, and adds `λ·q` of block `even` where `add` is given: below `4p`.
+///
+/// # Safety
+/// As for [`Lanes`].
+#[inline(always)]
+unsafe fn bind_numerator<L: Lanes>(
+    children: &impl Children<L>,
+    factors: [L; 2],
+    combined: Option<L>,
+    add: Option<L>,
+    even: usize,
+) -> L {
+    // SAFETY: the caller's.
+    unsafe {
+        let (p, p2) = (children.numerator(even, combined), children.numerator(even + 2, combined));
+        match add {
+            // Below (4 + 4 + 3)/4 + 1 < 4.
+            Some(lambda) => {
+                let q = bind_denominator(children, factors, even);
+                L::mul_add([p, p2, q], [factors[0], factors[1], lambda])
+            }
+            None => bind(factors, p, p2),
         }
     }
 }
@@ -427,86 +547,107 @@ impl Factors {
     }
 }
 
+/// A round's challenges and weights.
+struct Round<'a> {
+    /// The challenge to bind first.
+    bound: Option<&'a F>,
+    lambda: &'a F,
+    combined: bool,
+    factors: &'a Factors,
+}
+
+/// What a round reads.
+enum Input<'a, L: Lanes> {
+    Leaves(&'a Leaves<'a>),
+    Stored(&'a Layer<L>),
+}
+
+/// One round over children; binds first where a challenge is given, into `out`.
+fn round<L: Lanes>(input: &Input<'_, L>, out: &mut Layer<L>, round: &Round<'_>) -> (F, F) {
+    let Round { bound, lambda, combined, factors } = *round;
+    let blocks_of_group = if bound.is_some() { 8 } else { 4 };
+    let (blocks, mixed) = match input {
+        Input::Leaves(leaves) => {
+            let blocks = leaves.tensors.stack.len() / L::LANES;
+            (blocks, leaves.mixed(blocks))
+        }
+        Input::Stored(layer) => (layer.denominators.len(), layer.mixed.clone()),
+    };
+    let groups = blocks / blocks_of_group;
+    let mixed = mixed.start / blocks_of_group..mixed.end.div_ceil(blocks_of_group);
+    let (high, low) = factors.tables::<L>(groups);
+    let constants = bound.map(binding::<L>);
+    let constant = L::constant(lambda);
+    let step =
+        Step { bound: constants.as_ref(), lambda: &constant, combined, lanes: &factors.lanes, mixed: &mixed };
+    if bound.is_some() {
+        out.resize(4 * groups, 4 * mixed.start..4 * mixed.end);
+    }
+    // Each task has some groups of one row, and its part of the arrays.
+    let chunk = TASK_GROUPS.min(low.len());
+    let (mut numerators, mut denominators) = (&mut out.numerators[..], &mut out.denominators[..]);
+    let mut tasks = Vec::with_capacity(groups / chunk);
+    for first in (0..groups).step_by(chunk) {
+        let (mut own, mut all) = (0, 0);
+        if bound.is_some() {
+            own = 4 * overlap(first..first + chunk, &mixed);
+            all = 4 * chunk;
+        }
+        let (n, d);
+        (n, numerators) = numerators.split_at_mut(own);
+        (d, denominators) = denominators.split_at_mut(all);
+        tasks.push((first, n, d));
+    }
+    let run = |(first, numerators, denominators): (usize, &mut [L::Block], &mut [L::Block])| {
+        let weights = &low[first % low.len()..][..chunk];
+        let (zero, leading) = match input {
+            Input::Stored(children) => {
+                let children = *children;
+                let totals = L::vectorize(Sums { children, step, first, weights, numerators, denominators });
+                totals.join(lambda)
+            }
+            Input::Leaves(leaves) => {
+                let (mut n, mut d) = (numerators, denominators);
+                let mut sums = (F::ZERO, F::ZERO);
+                for (i, weights) in weights.chunks(LEAF_GROUPS).enumerate() {
+                    let first = first + i * LEAF_GROUPS;
+                    let children =
+                        Computed::new::<L>(leaves, blocks_of_group * first, blocks_of_group * weights.len());
+                    let (mut own, mut all) = (0, 0);
+                    if bound.is_some() {
+                        own = 4 * overlap(first..first + weights.len(), &mixed);
+                        all = 4 * weights.len();
+                    }
+                    let (numerators, denominators);
+                    (numerators, n) = n.split_at_mut(own);
+                    (denominators, d) = d.split_at_mut(all);
+                    let children = &children;
+                    let totals =
+                        L::vectorize(Sums { children, step, first, weights, numerators, denominators });
+                    sums = add(sums, totals.join(lambda));
+                }
+                sums
+            }
+        };
+        let weight = &high[first / low.len()];
+        (zero * weight, leading * weight)
+    };
+    tasks.into_par_iter().map(run).reduce(|| (F::ZERO, F::ZERO), add)
+}
+
+impl Totals {
+    fn join(&self, lambda: &F) -> (F, F) {
+        (self.zero[0] + *lambda * self.zero[1], self.leading[0] + *lambda * self.leading[1])
+    }
+}
+
 fn add(a: (F, F), b: (F, F)) -> (F, F) {
     (a.0 + b.0, a.1 + b.1)
 }
 
-/// One round over stored children; binds first where `bound` is given, into `out`.
-fn round_stored<L: Lanes>(
-    children: &Layer<L>,
-    out: &mut Layer<L>,
-    bound: Option<&F>,
-    lambda: Option<&F>,
-    factors: &Factors,
-) -> (F, F) {
-    let factor = if bound.is_some() { 8 } else { 4 };
-    let groups = children.numerators.len() / factor;
-    let (high, low) = factors.tables::<L>(groups);
-    let bound = bound.map(binding::<L>);
-    let lambda = lambda.map(L::constant);
-    let step = Step { bound: bound.as_ref(), lambda: lambda.as_ref(), weights: &low, lanes: &factors.lanes };
-    let inputs = children
-        .numerators
-        .par_chunks(factor * low.len())
-        .zip(children.denominators.par_chunks(factor * low.len()))
-        .zip(high)
-        .with_min_len(TASK_GROUPS.div_ceil(low.len()));
-    let run = |numerators, denominators, weight: &F, out: (&mut [L::Block], &mut [L::Block])| {
-        let children = Stored::<L> { numerators, denominators };
-        let (zero, leading) = L::vectorize(Sums { children, step, numerators: out.0, denominators: out.1 });
-        (zero * weight, leading * weight)
-    };
-    if bound.is_none() {
-        return inputs
-            .map(|((p, q), weight)| run(p, q, weight, (&mut [], &mut [])))
-            .reduce(|| (F::ZERO, F::ZERO), add);
-    }
-    out.resize(children.numerators.len() / 2);
-    inputs
-        .zip(out.numerators.par_chunks_mut(4 * low.len()).zip(out.denominators.par_chunks_mut(4 * low.len())))
-        .map(|(((p, q), weight), out)| run(p, q, weight, out))
-        .reduce(|| (F::ZERO, F::ZERO), add)
-}
-
-/// The same over leaves.
-fn round_leaves<L: Lanes>(
-    leaves: &Leaves<'_>,
-    out: &mut Layer<L>,
-    bound: Option<&F>,
-    lambda: Option<&F>,
-    factors: &Factors,
-) -> (F, F) {
-    let factor = if bound.is_some() { 8 } else { 4 };
-    let groups = leaves.tensors.stack.len() / L::LANES / factor;
-    let (high, low) = factors.tables::<L>(groups);
-    let bound = bound.map(binding::<L>);
-    let lambda = lambda.map(L::constant);
-    let chunk = LEAF_GROUPS.min(low.len());
-    let run = |index: usize, out: (&mut [L::Block], &mut [L::Block])| {
-        let first = index * chunk;
-        let children = Computed::new::<L>(leaves, factor * first, factor * chunk);
-        let weights = &low[first % low.len()..][..chunk];
-        let step = Step { bound: bound.as_ref(), lambda: lambda.as_ref(), weights, lanes: &factors.lanes };
-        let (zero, leading) = L::vectorize(Sums { children, step, numerators: out.0, denominators: out.1 });
-        let weight = &high[first / low.len()];
-        (zero * weight, leading * weight)
-    };
-    let tasks = groups / chunk;
-    if bound.is_none() {
-        return (0..tasks)
-            .into_par_iter()
-            .with_min_len(TASK_GROUPS / LEAF_GROUPS)
-            .map(|index| run(index, (&mut [], &mut [])))
-            .reduce(|| (F::ZERO, F::ZERO), add);
-    }
-    out.resize(4 * groups);
-    out.numerators
-        .par_chunks_mut(4 * chunk)
-        .zip(out.denominators.par_chunks_mut(4 * chunk))
-        .enumerate()
-        .with_min_len(TASK_GROUPS / LEAF_GROUPS)
-        .map(|(index, out)| run(index, out))
-        .reduce(|| (F::ZERO, F::ZERO), add)
+/// How many groups of a task are mixed.
+fn overlap(groups: Range<usize>, mixed: &Range<usize>) -> usize {
+    groups.end.min(mixed.end).saturating_sub(groups.start.max(mixed.start))
 }
 
 /// The children of the layer whose sumcheck is under way.
@@ -548,7 +689,7 @@ impl<'a, L: Lanes> Tree<'a, L> {
         let mut current = if size > 2 * NARROW {
             let blocks = size / L::LANES;
             let mut first = Layer::<L>::empty();
-            first.resize(blocks / 2);
+            first.resize(blocks / 2, 0..blocks / 2);
             let chunk = (2 * LEAF_GROUPS).min(blocks / 2);
             first
                 .numerators
@@ -557,25 +698,24 @@ impl<'a, L: Lanes> Tree<'a, L> {
                 .enumerate()
                 .with_min_len(TASK_GROUPS / LEAF_GROUPS)
                 .for_each(|(index, (numerators, denominators))| {
-                    let children = Computed::new::<L>(&leaves, 2 * chunk * index, 2 * chunk);
-                    L::vectorize(Parents { children, numerators, denominators });
+                    let children = &Computed::new::<L>(&leaves, 2 * chunk * index, 2 * chunk);
+                    L::vectorize(Parents { children, first: chunk * index, numerators, denominators });
                 });
             let mut current = first;
             while current.elements() > NARROW {
                 let next = parents(&current);
                 layers.push(Nodes::Wide(core::mem::replace(&mut current, next)));
             }
-            current.narrow()
+            current.narrow(None)
         } else {
             // A stack of a few hundred positions: no program has one, its tables alone are larger.
-            let mut all = Layer::<One> { numerators: vec![F::ZERO; size], denominators: vec![F::ZERO; size] };
+            let mut all = Layer::<One>::empty();
+            all.resize(size, 0..size);
             let plain = Leaves::new(tensors, challenges.clone(), One::enter);
             plain.fill(0, &mut all.numerators, &mut all.denominators);
-            layers[0] = Nodes::Narrow(Layer {
-                numerators: all.numerators.clone(),
-                denominators: all.denominators.clone(),
-            });
-            parents(&all)
+            let above = parents(&all);
+            layers[0] = Nodes::Narrow(all);
+            above
         };
         while current.elements() > 2 {
             let next = parents(&current);
@@ -594,16 +734,14 @@ impl<'a, L: Lanes> Tree<'a, L> {
 
 fn parents<L: Lanes>(children: &Layer<L>) -> Layer<L> {
     let mut out = Layer::<L>::empty();
-    out.resize(children.numerators.len() / 2);
-    let chunk = TASK_GROUPS.min(out.numerators.len());
-    out.numerators
-        .par_chunks_mut(chunk)
-        .zip(out.denominators.par_chunks_mut(chunk))
-        .zip(children.numerators.par_chunks(2 * chunk).zip(children.denominators.par_chunks(2 * chunk)))
-        .for_each(|((numerators, denominators), (p, q))| {
-            let children = Stored::<L> { numerators: p, denominators: q };
-            L::vectorize(Parents { children, numerators, denominators });
-        });
+    let blocks = children.denominators.len() / 2;
+    out.resize(blocks, 0..blocks);
+    let chunk = TASK_GROUPS.min(blocks);
+    out.numerators.par_chunks_mut(chunk).zip(out.denominators.par_chunks_mut(chunk)).enumerate().for_each(
+        |(index, (numerators, denominators))| {
+            L::vectorize(Parents { children, first: index * chunk, numerators, denominators });
+        },
+    );
     out
 }
 
@@ -626,44 +764,46 @@ impl<L: Lanes> LookupTree for Tree<'_, L> {
     fn round(&mut self) -> Result<(F, F), KernelError> {
         let Self { leaves, rounds: Some(rounds), spare, .. } = self else { return Ok((F::ZERO, F::ZERO)) };
         let pending = rounds.pending.take();
-        let lambda = (!rounds.combined).then_some(rounds.lambda);
-        rounds.combined |= pending.is_some();
-        let (bound, lambda) = (pending.as_ref(), lambda.as_ref());
+        let is_bound = pending.is_some();
         if let Nodes::Wide(layer) = &rounds.nodes
             && layer.elements() <= NARROW
         {
-            let narrow = layer.narrow();
+            let narrow = layer.narrow(rounds.combined.then_some(&rounds.lambda));
             if let Nodes::Wide(done) = core::mem::replace(&mut rounds.nodes, Nodes::Narrow(narrow)) {
                 keep(spare, done);
             }
         }
-        Ok(match (&mut rounds.nodes, &rounds.wide) {
-            (Nodes::Leaves, Some(factors)) => {
-                let mut out = if bound.is_some() { take_largest(spare) } else { Layer::empty() };
-                let sums = round_leaves::<L>(leaves, &mut out, bound, lambda, factors);
-                if bound.is_some() {
-                    rounds.nodes = Nodes::Wide(out);
-                }
-                sums
-            }
-            (Nodes::Wide(layer), Some(factors)) => {
-                let mut out = if bound.is_some() { take_largest(spare) } else { Layer::empty() };
-                let sums = round_stored(layer, &mut out, bound, lambda, factors);
-                if bound.is_some() {
-                    keep(spare, core::mem::replace(layer, out));
-                }
-                sums
-            }
+        let parameters = |factors| Round {
+            bound: pending.as_ref(),
+            lambda: &rounds.lambda,
+            combined: rounds.combined,
+            factors,
+        };
+        let sums = match (&mut rounds.nodes, &rounds.wide) {
             (Nodes::Narrow(layer), _) => {
                 let mut out = Layer::empty();
-                let sums = round_stored(layer, &mut out, bound, lambda, &rounds.narrow);
-                if bound.is_some() {
+                let sums = round::<One>(&Input::Stored(layer), &mut out, &parameters(&rounds.narrow));
+                if is_bound {
                     *layer = out;
                 }
                 sums
             }
+            (nodes, Some(factors)) => {
+                let mut out = if is_bound { take_largest(spare) } else { Layer::empty() };
+                let input = match nodes {
+                    Nodes::Wide(layer) => Input::Stored(layer),
+                    _ => Input::Leaves(leaves),
+                };
+                let sums = round::<L>(&input, &mut out, &parameters(factors));
+                if is_bound && let Nodes::Wide(done) = core::mem::replace(nodes, Nodes::Wide(out)) {
+                    keep(spare, done);
+                }
+                sums
+            }
             _ => (F::ZERO, F::ZERO),
-        })
+        };
+        rounds.combined |= is_bound;
+        Ok(sums)
     }
 
     fn bind(&mut self, challenge: &F) -> Result<(), KernelError> {
@@ -694,7 +834,7 @@ impl<L: Lanes> LookupTree for Tree<'_, L> {
 
 /// The largest storage that is left, or none.
 fn take_largest<L: Lanes>(spare: &mut Vec<Layer<L>>) -> Layer<L> {
-    let largest = (0..spare.len()).max_by_key(|i| spare[*i].numerators.capacity());
+    let largest = (0..spare.len()).max_by_key(|i| spare[*i].denominators.capacity());
     largest.map_or(Layer::empty(), |index| spare.swap_remove(index))
 }
 
@@ -702,7 +842,7 @@ fn take_largest<L: Lanes>(spare: &mut Vec<Layer<L>>) -> Layer<L> {
 fn keep<L: Lanes>(spare: &mut Vec<Layer<L>>, done: Layer<L>) {
     spare.push(done);
     if spare.len() > 2 {
-        spare.sort_unstable_by_key(|layer| core::cmp::Reverse(layer.numerators.capacity()));
+        spare.sort_unstable_by_key(|layer| core::cmp::Reverse(layer.denominators.capacity()));
         spare.truncate(2);
     }
 }
