@@ -1,0 +1,153 @@
+//! What a device must offer: memory, launches of the kernels of `cuda/`, and one matrix product.
+//!
+//! Work is asynchronous and in order: an operation sees what earlier ones wrote, and [`Runtime::read`] waits for it.
+
+use core::marker::PhantomData;
+
+use crate::kernels::KernelError;
+
+/// A device that runs the kernels of `cuda/`.
+pub trait Runtime: Send + Sync {
+    /// Device memory, freed when dropped; operations that use it may still be under way.
+    type Buffer: Send + Sync;
+
+    /// The device, as people are told it.
+    fn name(&self) -> String;
+
+    /// Zeroed memory, aligned to 32 bytes.
+    ///
+    /// # Errors
+    /// [`KernelError::Device`] when there is not as much.
+    fn allocate(&self, bytes: usize) -> Result<Self::Buffer, KernelError>;
+
+    /// Bytes of a buffer.
+    fn size(&self, buffer: &Self::Buffer) -> usize;
+
+    /// The buffer's address, as kernels see it.
+    fn address(&self, buffer: &Self::Buffer) -> u64;
+
+    /// Copies `bytes` to the start of a buffer.
+    ///
+    /// # Errors
+    /// [`KernelError::Device`].
+    fn write(&self, buffer: &mut Self::Buffer, bytes: &[u8]) -> Result<(), KernelError>;
+
+    /// Waits for everything before and copies from `offset` of a buffer.
+    ///
+    /// # Errors
+    /// [`KernelError::Device`], also for any earlier operation that failed.
+    fn read(&self, buffer: &Self::Buffer, offset: usize, bytes: &mut [u8]) -> Result<(), KernelError>;
+
+    /// Starts a kernel.
+    ///
+    /// # Errors
+    /// [`KernelError::Device`].
+    fn launch(&self, launch: &Launch<'_>) -> Result<(), KernelError>;
+
+    /// Starts a product of matrices.
+    ///
+    /// # Errors
+    /// [`KernelError::Device`].
+    fn multiply(&self, product: &Product<'_, Self::Buffer>) -> Result<(), KernelError>;
+}
+
+/// The error of a device, by its name.
+pub(super) fn failure(device: String, reason: impl Into<String>) -> KernelError {
+    KernelError::Device { device, reason: reason.into() }
+}
+
+/// A kernel with its parameters.
+///
+/// Only this crate makes launches, and does so next to the kernel's declaration in meaning: a runtime may rely on the words
+/// being the kernel's parameter structure, with the addresses of live buffers that are as long as the kernel's sizes say.
+pub struct Launch<'a> {
+    kernel: &'static str,
+    words: Vec<u64>,
+    threads: usize,
+    buffers: PhantomData<&'a ()>,
+}
+
+impl<'a> Launch<'a> {
+    pub(super) fn new(kernel: &'static str) -> Self {
+        Self { kernel, words: Vec::with_capacity(32), threads: 1, buffers: PhantomData }
+    }
+
+    /// Appends the address of a buffer, which the launch borrows.
+    pub(super) fn pointer<R: Runtime>(mut self, runtime: &R, buffer: &'a R::Buffer, offset: usize) -> Self {
+        self.words.push(runtime.address(buffer) + offset as u64);
+        self
+    }
+
+    /// Appends a null pointer.
+    pub(super) fn null(self) -> Self {
+        self.word(0)
+    }
+
+    pub(super) fn word(mut self, word: u64) -> Self {
+        self.words.push(word);
+        self
+    }
+
+    pub(super) fn size(self, size: usize) -> Self {
+        self.word(size as u64)
+    }
+
+    pub(super) fn words(mut self, words: &[u64]) -> Self {
+        self.words.extend_from_slice(words);
+        self
+    }
+
+    /// How many threads have work; any number of threads does all of it.
+    pub(super) fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads.max(1);
+        self
+    }
+
+    /// The kernel's name in the sources.
+    pub fn kernel(&self) -> &'static str {
+        self.kernel
+    }
+
+    /// The parameter structure, in 64-bit words.
+    pub fn parameters(&self) -> &[u64] {
+        &self.words
+    }
+
+    /// How many threads have work, at least one.
+    pub fn thread_count(&self) -> usize {
+        self.threads
+    }
+}
+
+/// One factor of a product, row-major.
+#[derive(Clone, Copy)]
+pub struct Factor<'a, B> {
+    /// The matrix.
+    pub buffer: &'a B,
+    /// Whether its transpose is the factor.
+    pub transposed: bool,
+}
+
+/// `out ← alpha·left·right + beta·out` in `f64`, all row-major; every intermediate sum is an integer below `2^53`, so any
+/// order of summation gives the same result.
+pub struct Product<'a, B> {
+    pub(super) left: Factor<'a, B>,
+    pub(super) right: Factor<'a, B>,
+    pub(super) out: &'a B,
+    pub(super) rows: usize,
+    pub(super) inner: usize,
+    pub(super) columns: usize,
+    pub(super) alpha: f64,
+    pub(super) beta: f64,
+}
+
+impl<'a, B> Product<'a, B> {
+    /// The left factor, `rows × inner`.
+    pub fn left(&self) -> Factor<'a, B> {
+        Factor { ..self.left }
+    }
+    /// The right factor, `inner × columns`.
+    pub fn right(&self) -> Factor<'a, B> {
+        Factor { ..self.right }
+    }
+}
