@@ -107,7 +107,12 @@ impl<'a> Launch<'a> {
     }
 
     /// The array from item `start` on.
-    pub(super) fn slice<R: Runtime, T: Item>(self, runtime: &R, array: &'a Array<R, T>, start: usize) -> Self {
+    pub(super) fn slice<R: Runtime, T: Item>(
+        self,
+        runtime: &R,
+        array: &'a Array<R, T>,
+        start: usize,
+    ) -> Self {
         debug_assert!(start <= array.len());
         self.pointer(runtime, &array.buffer, start * T::BYTES)
     }

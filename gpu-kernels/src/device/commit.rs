@@ -185,10 +185,15 @@ mod tests {
 
     #[test]
     fn digits_reach_every_magnitude() {
-        for largest in (0..=31).flat_map(|bits| [1u32 << bits, (1 << bits) - 1, (1 << bits) + 1]).filter(|l| *l != 0) {
+        for largest in
+            (0..=31).flat_map(|bits| [1u32 << bits, (1 << bits) - 1, (1 << bits) + 1]).filter(|l| *l != 0)
+        {
             let largest = largest.min(1 << 31);
             let (bits, count) = windows(largest);
-            assert!(bits <= 8 && u64::from(largest) <= 1 << (bits * count - 1), "{largest}: {count} windows of {bits}");
+            assert!(
+                bits <= 8 && u64::from(largest) <= 1 << (bits * count - 1),
+                "{largest}: {count} windows of {bits}"
+            );
         }
     }
 }

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cudarc::cublas::{CudaBlas, result as blas, sys as blas_sys};
 use cudarc::driver::{
-    CudaContext, CudaFunction, CudaSlice, CudaStream, DevicePtr, DevicePtrMut, result as driver, sys as driver_sys,
+    CudaContext, CudaFunction, CudaSlice, CudaStream, DevicePtr, DevicePtrMut, result as driver,
+    sys as driver_sys,
 };
 use cudarc::nvrtc::{Ptx, result as nvrtc, sys as nvrtc_sys};
 
@@ -64,17 +65,21 @@ pub fn compile(architecture: u32, output: Output) -> Result<Vec<u8>, KernelError
     let fail = |reason: String| failure(format!("NVRTC for architecture {architecture}"), reason);
     if !nvrtc_present() {
         return Err(fail(
-            "expected the library libnvrtc, found none; install the CUDA toolkit's NVRTC, or use the CPU".into(),
+            "expected the library libnvrtc, found none; install the CUDA toolkit's NVRTC, or use the CPU"
+                .into(),
         ));
     }
-    let source = CString::new(joined()).map_err(|error| fail(format!("expected sources without zero bytes: {error}")))?;
-    let program = Program::new(&source).map_err(|error| fail(format!("expected a program, found {error:?}")))?;
+    let source = CString::new(joined())
+        .map_err(|error| fail(format!("expected sources without zero bytes: {error}")))?;
+    let program =
+        Program::new(&source).map_err(|error| fail(format!("expected a program, found {error:?}")))?;
     let kind = match output {
         Output::Binary => "sm",
         Output::Assembly => "compute",
     };
     // Contraction of multiplications and additions would be harmless on exact integers; without it there is less to trust.
-    let options = [format!("--gpu-architecture={kind}_{architecture}"), "--std=c++17".into(), "--fmad=false".into()];
+    let options =
+        [format!("--gpu-architecture={kind}_{architecture}"), "--std=c++17".into(), "--fmad=false".into()];
     // SAFETY: the program was created above and lives until the end of this function.
     if let Err(error) = unsafe { nvrtc::compile_program(program.0, &options) } {
         return Err(fail(format!("expected sources that compile, found {error:?}: {}", program.log())));
@@ -84,7 +89,9 @@ pub fn compile(architecture: u32, output: Output) -> Result<Vec<u8>, KernelError
         Output::Assembly => unsafe { nvrtc::get_ptx(program.0) }
             .map(|text| text.into_iter().map(|c| c as u8).collect())
             .map_err(|error| fail(format!("expected assembly, found {error:?}"))),
-        Output::Binary => program.binary().map_err(|error| fail(format!("expected machine code, found {error:?}"))),
+        Output::Binary => {
+            program.binary().map_err(|error| fail(format!("expected machine code, found {error:?}")))
+        }
     }
 }
 
@@ -172,7 +179,8 @@ impl Cuda {
         }
         let found = count();
         if ordinal >= found {
-            let reason = format!("expected a device below {found}, found {ordinal}; choose another, or use the CPU");
+            let reason =
+                format!("expected a device below {found}, found {ordinal}; choose another, or use the CPU");
             return Err(failure(place, reason));
         }
         let fail = |what: &str, error: driver::DriverError| {
@@ -188,7 +196,8 @@ impl Cuda {
         keep_freed_memory(&context).map_err(|e| fail("a memory pool", e))?;
 
         if !nvrtc_present() {
-            let reason = "expected the library libnvrtc, found none; install the CUDA toolkit's NVRTC, or use the CPU";
+            let reason =
+                "expected the library libnvrtc, found none; install the CUDA toolkit's NVRTC, or use the CPU";
             return Err(failure(name, reason));
         }
         // A device that is newer than NVRTC is given assembly for the nearest older architecture.
@@ -266,7 +275,8 @@ impl Runtime for Cuda {
         let (to, _written) = buffer.device_ptr_mut(&self.stream);
         // SAFETY: `to` is a live allocation of at least as many bytes. The bytes are pageable memory, which the driver has
         // staged when the call returns, so their borrow may end.
-        unsafe { driver::memcpy_htod_async(to, bytes, self.stream.cu_stream()) }.map_err(|e| self.fail("a copy to it", e))
+        unsafe { driver::memcpy_htod_async(to, bytes, self.stream.cu_stream()) }
+            .map_err(|e| self.fail("a copy to it", e))
     }
 
     fn read(&self, buffer: &CudaSlice<u8>, offset: usize, bytes: &mut [u8]) -> Result<(), KernelError> {
@@ -276,7 +286,8 @@ impl Runtime for Cuda {
         self.bind()?;
         let (from, _read) = buffer.device_ptr(&self.stream);
         // SAFETY: the range is inside a live allocation, and the stream is waited for below before the borrow ends.
-        let copied = unsafe { driver::memcpy_dtoh_async(bytes, from + offset as u64, self.stream.cu_stream()) };
+        let copied =
+            unsafe { driver::memcpy_dtoh_async(bytes, from + offset as u64, self.stream.cu_stream()) };
         let finished = self.stream.synchronize();
         copied.and(finished).map_err(|e| self.fail("a result", e))
     }
@@ -315,7 +326,8 @@ impl Runtime for Cuda {
                 return Err(self.fail(&format!("a matrix of {entries} entries"), buffer.len()));
             }
         }
-        let dimension = |size: usize| i32::try_from(size).map_err(|_| self.fail("a dimension of 31 bits", size));
+        let dimension =
+            |size: usize| i32::try_from(size).map_err(|_| self.fail("a dimension of 31 bits", size));
         let (m, n, k) = (dimension(rows)?, dimension(columns)?, dimension(inner)?);
         self.bind()?;
         let mut handle = self.blas.lock().unwrap_or_else(PoisonError::into_inner);
@@ -362,9 +374,11 @@ impl Cuda {
         let handle = CudaBlas::new(self.stream.clone()).map_err(|e| self.fail("cuBLAS to start", e))?;
         // Exactness needs true f64 products; newer versions can be told from outside to emulate them.
         // SAFETY: the handle is live.
-        unsafe { blas_sys::cublasSetMathMode(*handle.handle(), blas_sys::cublasMath_t::CUBLAS_PEDANTIC_MATH) }
-            .result()
-            .map_err(|e| self.fail("standard arithmetic", e))?;
+        unsafe {
+            blas_sys::cublasSetMathMode(*handle.handle(), blas_sys::cublasMath_t::CUBLAS_PEDANTIC_MATH)
+        }
+        .result()
+        .map_err(|e| self.fail("standard arithmetic", e))?;
         Ok(handle)
     }
 }

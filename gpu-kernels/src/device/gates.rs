@@ -37,7 +37,8 @@ impl<'a, R: Runtime> Gates<'a, R> {
         let variables = length.trailing_zeros() as usize;
         let array = |terms: &EqSum| {
             if let Some((_, point)) = terms.iter().find(|(_, point)| point.len() != variables) {
-                return session.refuse(format!("expected points of {variables} coordinates, found {}", point.len()));
+                return session
+                    .refuse(format!("expected points of {variables} coordinates, found {}", point.len()));
             }
             sums::eq_sum(session.runtime, variables, terms)
         };

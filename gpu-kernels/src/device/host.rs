@@ -126,22 +126,31 @@ impl Runtime for Host {
         self.check(buffer, offset.saturating_add(bytes.len()))?;
         // SAFETY: the range is inside the buffer, all of which is initialised, and overlaps no exclusive slice.
         unsafe {
-            core::ptr::copy_nonoverlapping(buffer.start.as_ptr().add(offset), bytes.as_mut_ptr(), bytes.len());
+            core::ptr::copy_nonoverlapping(
+                buffer.start.as_ptr().add(offset),
+                bytes.as_mut_ptr(),
+                bytes.len(),
+            );
         }
         Ok(())
     }
 
     fn launch(&self, launch: &Launch<'_>) -> Result<(), KernelError> {
         // SAFETY: the table's names are string literals of C.
-        let named =
-            |kernel: &&HostKernel| unsafe { CStr::from_ptr(kernel.name) }.to_bytes() == launch.kernel().as_bytes();
+        let named = |kernel: &&HostKernel| {
+            unsafe { CStr::from_ptr(kernel.name) }.to_bytes() == launch.kernel().as_bytes()
+        };
         let Some(kernel) = table().iter().find(named) else {
             return self.fail(format!("expected a kernel of the sources, found {:?}", launch.kernel()));
         };
         let words = launch.parameters();
         if kernel.size as usize != size_of_val(words) {
             let found = size_of_val(words);
-            return self.fail(format!("{}: expected {} bytes of parameters, found {found}", launch.kernel(), kernel.size));
+            return self.fail(format!(
+                "{}: expected {} bytes of parameters, found {found}",
+                launch.kernel(),
+                kernel.size
+            ));
         }
         let (run, threads) = (kernel.run, launch.thread_count().min(self.threads) as u64);
         // The kernel reads the structure through a pointer that every thread shares.
@@ -151,7 +160,9 @@ impl Runtime for Host {
 
     fn multiply(&self, product: &Product<'_, HostBuffer>) -> Result<(), KernelError> {
         let Product { left, right, out, rows, inner, columns, alpha, beta } = product;
-        for (buffer, entries) in [(left.buffer, rows * inner), (right.buffer, inner * columns), (*out, rows * columns)] {
+        for (buffer, entries) in
+            [(left.buffer, rows * inner), (right.buffer, inner * columns), (*out, rows * columns)]
+        {
             self.check(buffer, entries * size_of::<f64>())?;
         }
         let entry = |buffer: &HostBuffer, index: usize| {

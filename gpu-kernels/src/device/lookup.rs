@@ -48,7 +48,10 @@ impl<R: Runtime> Layer<R> {
         let denominators = self.denominators.download(session.runtime)?;
         match (&numerators[..], &denominators[..]) {
             ([p0, p1], [q0, q1]) => Ok([*p0, *p1, *q0, *q1]),
-            _ => session.refuse(format!("expected two nodes, found {}; bind every coordinate first", numerators.len())),
+            _ => session.refuse(format!(
+                "expected two nodes, found {}; bind every coordinate first",
+                numerators.len()
+            )),
         }
     }
 }
@@ -75,7 +78,8 @@ impl<R: Runtime> Leaves<R> {
             let count = 1usize << table.variables();
             if *table == Table::Exponential && session.exponential.len() != count {
                 let found = session.exponential.len();
-                return session.refuse(format!("expected {count} entries of the exponential table, found {found}"));
+                return session
+                    .refuse(format!("expected {count} entries of the exponential table, found {found}"));
             }
             let launch = Launch::new("table_entries")
                 .element(&(challenges.alpha - challenges.beta * F::from(table.identifier())))
@@ -101,12 +105,16 @@ impl<R: Runtime> Leaves<R> {
             let partner = match partner.map(|tensor| layout.block(tensor)) {
                 None => 0,
                 Some(Some(partner)) if partner.variables == block.variables => partner.offset,
-                Some(_) => return session.refuse(format!("expected a partner as large as {:?}", block.tensor)),
+                Some(_) => {
+                    return session.refuse(format!("expected a partner as large as {:?}", block.tensor));
+                }
             };
             let start = match table.map(|table| starts.iter().find(|(own, _)| *own == table)) {
                 None => 0,
                 Some(Some((_, start))) => *start,
-                Some(None) => return session.refuse(format!("expected the table of {:?} in the layout", block.tensor)),
+                Some(None) => {
+                    return session.refuse(format!("expected the table of {:?} in the layout", block.tensor));
+                }
             };
             let identifier = table.map_or(0, Table::identifier);
             words.extend(limbs(&(challenges.beta * F::from(identifier))));
@@ -173,7 +181,10 @@ pub(super) struct Tree<'a, R: Runtime> {
 }
 
 impl<'a, R: Runtime> Tree<'a, R> {
-    pub fn new(session: &'a DeviceSession<'a, R>, challenges: &LookupChallenges<F>) -> Result<Self, KernelError> {
+    pub fn new(
+        session: &'a DeviceSession<'a, R>,
+        challenges: &LookupChallenges<F>,
+    ) -> Result<Self, KernelError> {
         let (runtime, variables) = (session.runtime, session.tensors.layout.variables);
         if variables < 2 {
             return session.refuse(format!("expected a stack of two variables or more, found {variables}"));

@@ -27,7 +27,12 @@ pub enum Operation {
 ///
 /// # Errors
 /// [`KernelError::Device`].
-pub fn scalars<R: Runtime>(runtime: &R, operation: Operation, left: &[F], right: &[F]) -> Result<Vec<F>, KernelError> {
+pub fn scalars<R: Runtime>(
+    runtime: &R,
+    operation: Operation,
+    left: &[F],
+    right: &[F],
+) -> Result<Vec<F>, KernelError> {
     fields(runtime, false, operation, left, right)
 }
 
@@ -63,7 +68,11 @@ fn fields<R: Runtime, T: Item>(
 ///
 /// # Errors
 /// [`KernelError::Device`].
-pub fn integers<R: Runtime>(runtime: &R, integers: &[i64], weights: &[F]) -> Result<(Vec<F>, Vec<F>), KernelError> {
+pub fn integers<R: Runtime>(
+    runtime: &R,
+    integers: &[i64],
+    weights: &[F],
+) -> Result<(Vec<F>, Vec<F>), KernelError> {
     let count = integers.len().min(weights.len());
     let (integers, weights) = (Array::upload(runtime, integers)?, Array::upload(runtime, weights)?);
     let (out, sum) = (Array::<R, F>::zeros(runtime, count)?, Array::<R, F>::zeros(runtime, 1)?);

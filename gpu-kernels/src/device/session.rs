@@ -56,7 +56,10 @@ impl<'a, R: Runtime> DeviceSession<'a, R> {
         let expected = 1usize << tensors.layout.variables;
         if tensors.stack.len() != expected {
             let found = tensors.stack.len();
-            return Err(failure(runtime.name(), format!("expected a stack of {expected} integers, found {found}")));
+            return Err(failure(
+                runtime.name(),
+                format!("expected a stack of {expected} integers, found {found}"),
+            ));
         }
         let exponential: Vec<i32> = tensors.exponential.iter().map(|e| i32::from(*e)).collect();
         let layers = tensors.base.layers.iter().zip(&tensors.update.layers);
@@ -64,7 +67,10 @@ impl<'a, R: Runtime> DeviceSession<'a, R> {
             .map(|(base, update)| {
                 Ok(Layer {
                     base: [Array::upload(runtime, &base.weights)?, Array::upload(runtime, &base.biases)?],
-                    update: [Array::upload(runtime, &update.weights)?, Array::upload(runtime, &update.biases)?],
+                    update: [
+                        Array::upload(runtime, &update.weights)?,
+                        Array::upload(runtime, &update.biases)?,
+                    ],
                 })
             })
             .collect::<Result<_, KernelError>>()?;
@@ -86,21 +92,24 @@ impl<'a, R: Runtime> DeviceSession<'a, R> {
     /// Checks that a range lies in the stack.
     pub fn check_range(&self, range: &Range<usize>) -> Result<(), KernelError> {
         if range.start > range.end || range.end > self.stack.len() {
-            return self.refuse(format!("expected a range of {} positions, found {range:?}", self.stack.len()));
+            return self
+                .refuse(format!("expected a range of {} positions, found {range:?}", self.stack.len()));
         }
         Ok(())
     }
 
     fn locate(&self, source: &Source) -> Result<Located<'_, R>, KernelError> {
-        let narrow = |array, range: Range<usize>| Located::Held(Integers::Narrow(array, range.start), range.len());
-        let parameter = |layer: usize, of: fn(&Layer<R>) -> &[Array<R, i64>; 2], is_bias: bool| {
-            match layer.checked_sub(1).and_then(|index| self.layers.get(index)) {
-                Some(layer) => {
-                    let array = &of(layer)[usize::from(is_bias)];
-                    Ok(Located::Held(Integers::Wide(array), array.len()))
-                }
-                None => self.refuse(format!("expected a layer from 1 to {}, found {layer}", self.layers.len())),
+        let narrow =
+            |array, range: Range<usize>| Located::Held(Integers::Narrow(array, range.start), range.len());
+        let parameter = |layer: usize, of: fn(&Layer<R>) -> &[Array<R, i64>; 2], is_bias: bool| match layer
+            .checked_sub(1)
+            .and_then(|index| self.layers.get(index))
+        {
+            Some(layer) => {
+                let array = &of(layer)[usize::from(is_bias)];
+                Ok(Located::Held(Integers::Wide(array), array.len()))
             }
+            None => self.refuse(format!("expected a layer from 1 to {}, found {layer}", self.layers.len())),
         };
         match source {
             Source::Stack(range) => {
@@ -116,7 +125,9 @@ impl<'a, R: Runtime> DeviceSession<'a, R> {
             }
             Source::Difference { left, left_shift, right, right_shift } => {
                 if *left_shift.max(right_shift) > 31 {
-                    return self.refuse(format!("expected shifts of at most 31, found {left_shift} and {right_shift}"));
+                    return self.refuse(format!(
+                        "expected shifts of at most 31, found {left_shift} and {right_shift}"
+                    ));
                 }
                 let shifts = [u64::from(*left_shift), u64::from(*right_shift)];
                 self.make(left, right, "difference_integers", &shifts).map(Located::Made)
@@ -168,7 +179,10 @@ impl<R: Runtime> Session for DeviceSession<'_, R> {
         weights: &[F],
     ) -> Result<Vec<F>, KernelError> {
         let source = self.locate(source)?;
-        if groups == 0 || !weights.len().is_multiple_of(groups) || weights.len().checked_mul(width) != Some(source.len()) {
+        if groups == 0
+            || !weights.len().is_multiple_of(groups)
+            || weights.len().checked_mul(width) != Some(source.len())
+        {
             return self.refuse(format!(
                 "expected {} rows of {width} in {groups} equal groups, found {} integers",
                 weights.len(),
@@ -181,7 +195,11 @@ impl<R: Runtime> Session for DeviceSession<'_, R> {
     fn contract_rows(&self, source: &Source, weights: &[F]) -> Result<Vec<F>, KernelError> {
         let source = self.locate(source)?;
         if weights.is_empty() || !source.len().is_multiple_of(weights.len()) {
-            return self.refuse(format!("expected rows of {}, found {} integers", weights.len(), source.len()));
+            return self.refuse(format!(
+                "expected rows of {}, found {} integers",
+                weights.len(),
+                source.len()
+            ));
         }
         sums::contract_rows(self.runtime, &source.integers(), source.len() / weights.len(), weights)
     }

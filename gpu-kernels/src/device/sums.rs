@@ -41,9 +41,9 @@ pub(super) fn combine_rows<R: Runtime>(
     let parts = (BUSY / sums.max(1)).clamp(1, rows.div_ceil(TERMS).max(1));
     let weights = Array::upload(runtime, weights)?;
     let out = Array::<R, F>::zeros(runtime, parts * sums)?;
-    let launch = source.append(Launch::new("combine_rows"), runtime).array(runtime, &weights).array(runtime, &out);
-    runtime
-        .launch(&launch.size(width).size(groups).size(rows).size(parts).threads(parts * sums))?;
+    let launch =
+        source.append(Launch::new("combine_rows"), runtime).array(runtime, &weights).array(runtime, &out);
+    runtime.launch(&launch.size(width).size(groups).size(rows).size(parts).threads(parts * sums))?;
     sum(runtime, out, parts, sums)?.download(runtime)
 }
 
@@ -58,7 +58,8 @@ pub(super) fn contract_rows<R: Runtime>(
     let parts = (BUSY / rows.max(1)).clamp(1, width.div_ceil(TERMS).max(1));
     let weights = Array::upload(runtime, weights)?;
     let out = Array::<R, F>::zeros(runtime, parts * rows)?;
-    let launch = source.append(Launch::new("contract_rows"), runtime).array(runtime, &weights).array(runtime, &out);
+    let launch =
+        source.append(Launch::new("contract_rows"), runtime).array(runtime, &weights).array(runtime, &out);
     runtime.launch(&launch.size(width).size(rows).size(parts).threads(parts * rows))?;
     sum(runtime, out, parts, rows)?.download(runtime)
 }
@@ -81,7 +82,11 @@ pub(super) fn sum<R: Runtime>(
 }
 
 /// The array over `2^variables` positions of `Σ coefficient·eq(point, ·)`.
-pub(super) fn eq_sum<R: Runtime>(runtime: &R, variables: usize, terms: &EqSum) -> Result<Array<R, F>, KernelError> {
+pub(super) fn eq_sum<R: Runtime>(
+    runtime: &R,
+    variables: usize,
+    terms: &EqSum,
+) -> Result<Array<R, F>, KernelError> {
     let (mut high, mut low) = (Vec::new(), Vec::new());
     for (coefficient, point) in terms {
         let (h, l) = weights::split(point);

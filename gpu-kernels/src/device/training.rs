@@ -200,13 +200,14 @@ impl<'a, R: Runtime> Run<'a, R> {
             // The program has fe ≥ fa for this loss.
             None => (&own.q, ERROR_SQUARED, program.error_bits() - program.activation_bits()),
         };
-        let coefficients = coefficients.map(|coefficients| Array::upload(runtime, coefficients)).transpose()?;
+        let coefficients =
+            coefficients.map(|coefficients| Array::upload(runtime, coefficients)).transpose()?;
         let out = Array::zeros(runtime, count * size)?;
-        let mut launch = Launch::new("errors")
-            .slice(runtime, &own.q, step * size)
-            .slice(runtime, values, step * size);
+        let mut launch =
+            Launch::new("errors").slice(runtime, &own.q, step * size).slice(runtime, values, step * size);
         // Only the last layer reads labels.
-        launch = if kind >= ERROR_SOFTMAX { launch.slice(runtime, &self.y, step * size) } else { launch.null() };
+        launch =
+            if kind >= ERROR_SOFTMAX { launch.slice(runtime, &self.y, step * size) } else { launch.null() };
         launch = match &coefficients {
             Some(coefficients) => launch.array(runtime, coefficients),
             None => launch.null(),
@@ -431,7 +432,12 @@ impl<'a, R: Runtime> Run<'a, R> {
     }
 
     /// Takes multiples of the bias gradients of the first steps off biases.
-    fn shift_biases(&self, layer: usize, biases: &Array<R, i64>, coefficients: &[i64]) -> Result<(), KernelError> {
+    fn shift_biases(
+        &self,
+        layer: usize,
+        biases: &Array<R, i64>,
+        coefficients: &[i64],
+    ) -> Result<(), KernelError> {
         let (runtime, own) = (self.runtime, &self.layers[layer - 1]);
         let coefficients = Array::upload(runtime, coefficients)?;
         let launch = Launch::new("shift_biases")
