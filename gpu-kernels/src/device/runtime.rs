@@ -120,7 +120,6 @@ impl<'a> Launch<'a> {
 }
 
 /// One factor of a product, row-major.
-#[derive(Clone, Copy)]
 pub struct Factor<'a, B> {
     /// The matrix.
     pub buffer: &'a B,
@@ -144,10 +143,22 @@ pub struct Product<'a, B> {
 impl<'a, B> Product<'a, B> {
     /// The left factor, `rows × inner`.
     pub fn left(&self) -> Factor<'a, B> {
-        Factor { ..self.left }
+        Factor { buffer: self.left.buffer, transposed: self.left.transposed }
     }
     /// The right factor, `inner × columns`.
     pub fn right(&self) -> Factor<'a, B> {
-        Factor { ..self.right }
+        Factor { buffer: self.right.buffer, transposed: self.right.transposed }
+    }
+    /// The result, `rows × columns`.
+    pub fn out(&self) -> &'a B {
+        self.out
+    }
+    /// `rows`, `inner` and `columns`.
+    pub fn sizes(&self) -> (usize, usize, usize) {
+        (self.rows, self.inner, self.columns)
+    }
+    /// `alpha` and `beta`.
+    pub fn scales(&self) -> (f64, f64) {
+        (self.alpha, self.beta)
     }
 }

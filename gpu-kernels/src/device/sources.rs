@@ -1,7 +1,7 @@
 //! The sources of the kernels, and their names.
 
 /// Every source, in an order in which each comes after those that it includes.
-pub(super) const FILES: [(&str, &str); 11] = [
+const FILES: &[(&str, &str)] = &[
     ("portable.h", include_str!("../../cuda/portable.h")),
     ("limbs.h", include_str!("../../cuda/limbs.h")),
     ("field.h", include_str!("../../cuda/field.h")),
@@ -12,6 +12,7 @@ pub(super) const FILES: [(&str, &str); 11] = [
     ("gates.cu", include_str!("../../cuda/gates.cu")),
     ("commit.cu", include_str!("../../cuda/commit.cu")),
     ("training.cu", include_str!("../../cuda/training.cu")),
+    #[cfg(feature = "host-device")]
     ("probe.cu", include_str!("../../cuda/probe.cu")),
 ];
 

@@ -4,10 +4,9 @@ use ark_ec::{AffineRepr, CurveGroup};
 use ark_ff::{AdditiveGroup, BigInt, Field, PrimeField, Zero};
 use weightproof_circuits::curve::{Base, Domain, Point, Projective, generator};
 use weightproof_circuits::field::F;
-use weightproof_gpu_kernels::device::host::Host;
 use weightproof_gpu_kernels::device::probe::{self, Operation};
 
-use crate::support::Draw;
+use crate::support::{Draw, probing};
 
 /// Elements whose limbs are extreme, as values and as the raw limbs of the Montgomery form.
 macro_rules! edges {
@@ -58,7 +57,7 @@ macro_rules! check_field {
             (Operation::DoubleProduct, |a, b| a * b + b * b),
         ];
         for (operation, meaning) in cases {
-            let found = $probe(&Host::new(3), operation, &left, &right).unwrap();
+            let found = probing!(runtime => $probe(runtime, operation, &left, &right)).unwrap();
             for ((a, b), found) in left.iter().zip(&right).zip(found) {
                 // Raw limbs: an unreduced result is a fault too.
                 assert_eq!(found.0.0, meaning(*a, *b).0.0, "{operation:?} of {:?} and {:?}", a.0.0, b.0.0);
@@ -88,7 +87,7 @@ fn integers_become_elements_and_sum() {
     for integers in
         [integers.clone(), vec![i64::MIN; integers.len()], vec![i64::MAX; integers.len()], vec![-1; 3]]
     {
-        let (found, sum) = probe::integers(&Host::new(4), &integers, &weights).unwrap();
+        let (found, sum) = probing!(runtime => probe::integers(runtime, &integers, &weights)).unwrap();
         for (found, integer) in found.iter().zip(&integers) {
             assert_eq!(found.0.0, F::from(*integer).0.0, "{integer}");
         }
@@ -122,7 +121,7 @@ fn points_are_added_completely() {
         left.iter().zip(2u64..).map(|(point, scale)| xyzz(*point, Base::from(scale))).collect();
     let affine: Vec<Point> = right.iter().map(|point| point.into_affine()).collect();
     for factor in [None, Some(0), Some(1), Some(2), Some(3), Some(5), Some(127), Some(128)] {
-        let found = probe::points(&Host::new(2), &scaled, &affine, factor).unwrap();
+        let found = probing!(runtime => probe::points(runtime, &scaled, &affine, factor)).unwrap();
         for ((left, right), found) in left.iter().zip(&right).zip(found) {
             let expected = *left + *right * F::from(factor.unwrap_or(1));
             assert_eq!(from_xyzz(found), expected, "{factor:?}");

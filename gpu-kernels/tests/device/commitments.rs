@@ -15,7 +15,7 @@ fn bases(count: usize, draw: &mut Draw) -> Vec<Point> {
     let mut sum = Projective::from(g);
     let points: Vec<Projective> = (0..count)
         .map(|_| {
-            sum += if draw.word() % 2 == 0 { g } else { h };
+            sum += if draw.word().is_multiple_of(2) { g } else { h };
             sum
         })
         .collect();

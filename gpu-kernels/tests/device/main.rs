@@ -1,6 +1,8 @@
 //! The CUDA kernels on the host: each against what it means, in arkworks' arithmetic or the reference trainer's.
+#![allow(clippy::unwrap_used)]
 
 mod arithmetic;
+mod assembly;
 mod commitments;
 mod failures;
 mod gates;

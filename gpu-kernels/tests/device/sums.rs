@@ -113,7 +113,7 @@ fn a_stack_of_another_size_is_refused() {
     instance.stack.pop();
     for device in crate::support::devices() {
         let Err(KernelError::Device { reason, .. }) =
-            weightproof_gpu_kernels::kernels::Kernels::open(&device, instance.tensors())
+            device.open(instance.tensors())
         else {
             panic!("fifteen integers are no stack of sixteen")
         };

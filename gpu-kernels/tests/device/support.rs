@@ -7,6 +7,7 @@ use weightproof_circuits::field::F;
 use weightproof_circuits::layout::Layout;
 use weightproof_circuits::parameters::{LayerParameters, Parameters};
 use weightproof_circuits::program::Program;
+use crate::assembly::{self, Assembly};
 use weightproof_gpu_kernels::device::Device;
 use weightproof_gpu_kernels::device::host::Host;
 use weightproof_gpu_kernels::kernels::{Kernels, Session, Tensors};
@@ -37,10 +38,28 @@ impl Draw {
     }
 }
 
-/// Devices whose kernels run with one thread, with a few, and with more than there is work.
-pub fn devices() -> Vec<Device<Host>> {
-    [1, 7, 5000].map(|threads| Device::new(Arc::new(Host::new(threads)))).into()
+/// Devices whose kernels run with one thread, with a few, and with more than there is work; or the one that interprets
+/// assembly.
+pub fn devices() -> Vec<Box<dyn Kernels>> {
+    if assembly::is_wanted() {
+        return vec![Box::new(Device::new(Arc::new(Assembly::default())))];
+    }
+    [1, 7, 5000].map(|threads| Box::new(Device::new(Arc::new(Host::new(threads)))) as Box<dyn Kernels>).into()
 }
+
+/// The expression with a runtime for single operations.
+macro_rules! probing {
+    ($runtime:ident => $expression:expr) => {
+        if crate::assembly::is_wanted() {
+            let $runtime = &crate::assembly::Assembly::default();
+            $expression
+        } else {
+            let $runtime = &weightproof_gpu_kernels::device::host::Host::new(3);
+            $expression
+        }
+    };
+}
+pub(crate) use probing;
 
 /// Tensors of a proof, owned.
 pub struct Instance {

@@ -3,7 +3,7 @@
 use weightproof_circuits::exact;
 use weightproof_circuits::parameters::Parameters;
 use weightproof_circuits::program::{Activation, Loss, Program, ProgramSpec};
-use weightproof_gpu_kernels::kernels::{KernelError, Kernels, TrainingInput};
+use weightproof_gpu_kernels::kernels::{KernelError, TrainingInput};
 
 use crate::support::{Draw, devices};
 
