@@ -17,14 +17,6 @@ typedef struct {
     Element x, y, zz, zzz;
 } Point;
 
-/* Full additions and doublings are far rarer than mixed additions: as functions of their own they leave the hot loop in
- * the instruction cache. */
-#ifdef WP_ON_DEVICE
-#define WP_SHARED_CODE static __device__ __noinline__
-#else
-#define WP_SHARED_CODE static inline
-#endif
-
 WP_DEVICE Element b_add(Element a, Element b) { return wp_add(WP_BASE, a, b); }
 WP_DEVICE Element b_subtract(Element a, Element b) { return wp_subtract(WP_BASE, a, b); }
 WP_DEVICE Element b_multiply(Element a, Element b) { return wp_multiply(WP_BASE, a, b); }
@@ -49,7 +41,7 @@ WP_DEVICE void wp_store_point(Point *to, const Point *point) {
     wp_store(&to->zzz, point->zzz);
 }
 
-/* point ← 2·point. The identity doubles to itself: ZZ stays zero. */
+/* point ← 2·point. Doublings and full additions are far rarer than mixed ones, so they are shared. The identity doubles to itself: ZZ stays zero. */
 WP_SHARED_CODE void wp_double(Point *point) {
     Element u = b_add(point->y, point->y);
     Element v = b_square(u);

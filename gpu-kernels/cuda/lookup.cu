@@ -33,11 +33,20 @@ typedef struct {
     Element numerator, denominator;
 } Fraction;
 
-/* `α − identifier − value − γ·second`. */
+/* out ← out − value − γ·second. */
+WP_SHARED_CODE void wp_subtract_members(Element *out, const Element *gamma, i64 value, i64 second) {
+    *out = f_subtract(*out, wp_from_integer(value));
+    *out = f_subtract(*out, f_multiply(*gamma, wp_from_integer(second)));
+}
+
+/* `α − identifier − value − γ·second`, for leaves that are no entry of their table: all members are zero in padding, and
+ * no other such leaf is in a proof that will be accepted. */
 WP_DEVICE Element wp_denominator(const LeafSource *s, Element identifier, i64 value, i64 second) {
     Element result = f_subtract(s->alpha, identifier);
-    if (value) result = f_subtract(result, wp_from_integer(value));
-    if (second) result = f_subtract(result, f_multiply(s->gamma, wp_from_integer(second)));
+    if (value || second) {
+        Element gamma = s->gamma;
+        wp_subtract_members(&result, &gamma, value, second);
+    }
     return result;
 }
 
@@ -225,6 +234,7 @@ WP_KERNEL(leaf_round, LeafRound) {
         u64 first = worker * p.terms.chunk;
         for (u64 pair = first; pair < first + p.terms.chunk; pair++) {
             Fraction node[4];
+            WP_UNROLL
             for (int i = 0; i < 4; i++) node[i] = wp_leaf(&p.source, 4 * pair + (u64)i, &hint);
             wp_add_pair(sums, &p.terms, wp_load(&p.terms.low[pair % p.terms.low_size]), node);
         }

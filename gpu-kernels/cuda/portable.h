@@ -24,6 +24,8 @@ typedef long long i64;
 typedef double f64;
 
 #define WP_DEVICE static __device__ __forceinline__
+/* A function of its own, for code that is run seldom: it leaves hot loops in the instruction cache. */
+#define WP_SHARED_CODE static __device__ __noinline__
 /* Small blocks leave each thread the registers that 256-bit arithmetic needs. */
 #define WP_KERNEL(name, Parameters)                                                              \
     extern "C" __global__ void __launch_bounds__(128) name(const __grid_constant__ Parameters p)
@@ -47,6 +49,7 @@ typedef int64_t i64;
 typedef double f64;
 
 #define WP_DEVICE static inline
+#define WP_SHARED_CODE static inline
 /* The host calls `kernel_<name>` for thread `wp_thread` of `wp_threads`. */
 #define WP_KERNEL(name, Parameters)                                                              \
     enum { size_##name = sizeof(Parameters) };                                                   \

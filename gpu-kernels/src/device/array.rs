@@ -8,7 +8,7 @@ use weightproof_circuits::curve::Base;
 use weightproof_circuits::field::F;
 use zerocopy::IntoBytes;
 
-use super::runtime::{Launch, Runtime};
+use super::runtime::{Buffer, Launch, Runtime, failure};
 use crate::kernels::KernelError;
 
 /// What an array holds.
@@ -64,7 +64,7 @@ pub(super) fn limbs<P: FpConfig<4>>(element: &Fp<P, 4>) -> [u64; 4] {
 
 /// `length` items in device memory.
 pub(super) struct Array<R: Runtime, T> {
-    pub buffer: R::Buffer,
+    pub(super) buffer: R::Buffer,
     length: usize,
     items: PhantomData<fn() -> T>,
 }
@@ -74,7 +74,12 @@ impl<R: Runtime, T: Item> Array<R, T> {
     pub fn zeros(runtime: &R, length: usize) -> Result<Self, KernelError> {
         // Kernels get the address of empty arrays too.
         let bytes = length.max(1).saturating_mul(T::BYTES);
-        Ok(Self { buffer: runtime.allocate(bytes)?, length, items: PhantomData })
+        let buffer = runtime.allocate(bytes)?;
+        // Launches rely on this, whatever the runtime did.
+        if buffer.size() < bytes {
+            return Err(failure(runtime.name(), format!("expected {bytes} bytes, found {}", buffer.size())));
+        }
+        Ok(Self { buffer, length, items: PhantomData })
     }
 
     /// A copy of `items`.
@@ -100,21 +105,15 @@ impl<R: Runtime, T: Item> Array<R, T> {
     }
 }
 
-/// Launches by arrays.
-impl<'a> Launch<'a> {
-    pub(super) fn array<R: Runtime, T: Item>(self, runtime: &R, array: &'a Array<R, T>) -> Self {
-        self.pointer(runtime, &array.buffer, 0)
+impl<'a, B> Launch<'a, B> {
+    pub(super) fn array<R: Runtime<Buffer = B>, T: Item>(self, array: &'a Array<R, T>) -> Self {
+        self.address(&array.buffer, 0)
     }
 
     /// The array from item `start` on.
-    pub(super) fn slice<R: Runtime, T: Item>(
-        self,
-        runtime: &R,
-        array: &'a Array<R, T>,
-        start: usize,
-    ) -> Self {
+    pub(super) fn slice<R: Runtime<Buffer = B>, T: Item>(self, array: &'a Array<R, T>, start: usize) -> Self {
         debug_assert!(start <= array.len());
-        self.pointer(runtime, &array.buffer, start * T::BYTES)
+        self.address(&array.buffer, start * T::BYTES)
     }
 
     pub(super) fn element(self, element: &F) -> Self {

@@ -56,7 +56,7 @@ pub(super) fn commit_rows<R: Runtime>(
 
     let rows = stack / width;
     let largest = Array::<R, u32>::zeros(runtime, rows)?;
-    let launch = Launch::new("row_magnitudes").array(runtime, &session.stack).array(runtime, &largest);
+    let launch = Launch::new("row_magnitudes").array(&session.stack).array(&largest);
     runtime.launch(&launch.size(rows).size(width).threads(rows))?;
     let largest = largest.download(runtime)?;
 
@@ -136,8 +136,8 @@ impl Plan {
         let lines = rows.len() * self.windows;
         let digits = |kernel| {
             Launch::new(kernel)
-                .array(runtime, &session.stack)
-                .array(runtime, &indices)
+                .array(&session.stack)
+                .array(&indices)
                 .size(rows.len())
                 .size(self.width)
                 .size(self.bits)
@@ -146,20 +146,20 @@ impl Plan {
         };
 
         let counts = Array::<R, u32>::zeros(runtime, lines * self.levels * self.parts)?;
-        runtime.launch(&digits("digit_counts").array(runtime, &counts).threads(lines * self.parts))?;
+        runtime.launch(&digits("digit_counts").array(&counts).threads(lines * self.parts))?;
         let totals = Array::<R, u32>::zeros(runtime, lines)?;
-        let launch = Launch::new("digit_offsets").array(runtime, &counts).array(runtime, &totals);
+        let launch = Launch::new("digit_offsets").array(&counts).array(&totals);
         runtime.launch(&launch.size(lines).size(self.levels * self.parts).threads(lines))?;
         let sorted = Array::<R, u32>::zeros(runtime, lines * self.width)?;
-        let launch = digits("digit_sort").array(runtime, &counts).array(runtime, &sorted);
+        let launch = digits("digit_sort").array(&counts).array(&sorted);
         runtime.launch(&launch.threads(lines * self.parts))?;
 
         let mut points = Array::<R, Base>::zeros(runtime, 4 * lines * self.segments)?;
         let launch = digits("segment_sums")
-            .array(runtime, &sorted)
-            .array(runtime, &totals)
-            .array(runtime, bases)
-            .array(runtime, &points)
+            .array(&sorted)
+            .array(&totals)
+            .array(bases)
+            .array(&points)
             .size(self.segments)
             .size(SEGMENT);
         runtime.launch(&launch.threads(lines * self.segments))?;
@@ -168,12 +168,12 @@ impl Plan {
         while length > 1 {
             let shorter = length.div_ceil(FACTOR);
             let out = Array::<R, Base>::zeros(runtime, 4 * lines * shorter)?;
-            let launch = Launch::new("sum_points").array(runtime, &points).array(runtime, &out);
+            let launch = Launch::new("sum_points").array(&points).array(&out);
             runtime.launch(&launch.size(lines).size(length).size(FACTOR).threads(lines * shorter))?;
             (points, length) = (out, shorter);
         }
         let out = Array::<R, Base>::zeros(runtime, 4 * rows.len())?;
-        let launch = Launch::new("join_windows").array(runtime, &points).array(runtime, &out);
+        let launch = Launch::new("join_windows").array(&points).array(&out);
         runtime.launch(&launch.size(rows.len()).size(self.windows).size(self.bits).threads(rows.len()))?;
         out.download(runtime)
     }

@@ -13,7 +13,7 @@ use cudarc::driver::{
 };
 use cudarc::nvrtc::{Ptx, result as nvrtc, sys as nvrtc_sys};
 
-use super::runtime::{Launch, Product, Runtime, failure};
+use super::runtime::{Buffer, Launch, Product, Runtime, failure};
 use super::sources::{KERNELS, joined};
 use crate::kernels::KernelError;
 
@@ -239,6 +239,12 @@ fn keep_freed_memory(context: &CudaContext) -> Result<(), driver::DriverError> {
     }
 }
 
+impl Buffer for CudaSlice<u8> {
+    fn size(&self) -> usize {
+        self.len()
+    }
+}
+
 impl Runtime for Cuda {
     type Buffer = CudaSlice<u8>;
 
@@ -257,14 +263,6 @@ impl Runtime for Cuda {
                 format!("expected {bytes} bytes of device memory, found {free} ({error}); the CPU can do this work"),
             )
         })
-    }
-
-    fn size(&self, buffer: &CudaSlice<u8>) -> usize {
-        buffer.len()
-    }
-
-    fn address(&self, buffer: &CudaSlice<u8>) -> u64 {
-        buffer.device_ptr(&self.stream).0
     }
 
     fn write(&self, buffer: &mut CudaSlice<u8>, bytes: &[u8]) -> Result<(), KernelError> {
@@ -292,14 +290,15 @@ impl Runtime for Cuda {
         copied.and(finished).map_err(|e| self.fail("a result", e))
     }
 
-    fn launch(&self, launch: &Launch<'_>) -> Result<(), KernelError> {
+    fn launch(&self, launch: &Launch<'_, CudaSlice<u8>>) -> Result<(), KernelError> {
         let Some(function) = self.functions.get(launch.kernel()) else {
             return Err(self.fail("a kernel of the sources", launch.kernel()));
         };
         self.bind()?;
         let blocks = launch.thread_count().div_ceil(BLOCK).clamp(1, BLOCKS) as u32;
         // One argument, the parameter structure, which the driver copies before the call returns.
-        let mut arguments = [launch.parameters().as_ptr().cast::<c_void>().cast_mut()];
+        let parameters = launch.parameters(|buffer| buffer.device_ptr(&self.stream).0);
+        let mut arguments = [parameters.as_ptr().cast::<c_void>().cast_mut()];
         // SAFETY: the function is of a module that lives as long as it. By the contract of `Launch` the words are its
         // parameter structure and name live buffers that are long enough; a buffer that is dropped later is freed in stream
         // order, after the kernel.

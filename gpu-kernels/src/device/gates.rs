@@ -60,18 +60,17 @@ impl<R: Runtime> GateSum for Gates<'_, R> {
         let runtime = self.session.runtime;
         let workers = pairs.min(BUSY);
         let out = Array::<R, F>::zeros(runtime, 3 * workers)?;
-        let mut launch =
-            Launch::new("gate_round").array(runtime, &self.weights[0]).array(runtime, &self.weights[1]);
+        let mut launch = Launch::new("gate_round").array(&self.weights[0]).array(&self.weights[1]);
         launch = match &self.values {
             Values::Integers(starts) => starts
                 .iter()
-                .fold(launch, |launch, start| launch.slice(runtime, &self.session.stack, *start))
+                .fold(launch, |launch, start| launch.slice(&self.session.stack, *start))
                 .words(&[0; 3]),
             Values::Elements(arrays) => {
-                arrays.iter().fold(launch.words(&[0; 3]), |launch, array| launch.array(runtime, array))
+                arrays.iter().fold(launch.words(&[0; 3]), |launch, array| launch.array(array))
             }
         };
-        runtime.launch(&launch.array(runtime, &out).size(pairs).size(workers).threads(workers))?;
+        runtime.launch(&launch.array(&out).size(pairs).size(workers).threads(workers))?;
         let sums = sums::sum(runtime, out, workers, 3)?.download(runtime)?;
         match sums[..] {
             [zero, minus, leading] => Ok([zero, minus, leading]),
@@ -86,14 +85,14 @@ impl<R: Runtime> GateSum for Gates<'_, R> {
             let out = Array::<R, F>::zeros(runtime, half)?;
             let mut launch = Launch::new("bind").element(challenge);
             launch = match integers {
-                Some(start) => launch.slice(runtime, &self.session.stack, start),
+                Some(start) => launch.slice(&self.session.stack, start),
                 None => launch.null(),
             };
             launch = match elements {
-                Some(array) => launch.array(runtime, array),
+                Some(array) => launch.array(array),
                 None => launch.null(),
             };
-            runtime.launch(&launch.array(runtime, &out).size(half).threads(half))?;
+            runtime.launch(&launch.array(&out).size(half).threads(half))?;
             Ok::<_, KernelError>(out)
         };
         // Nothing is replaced before everything is bound: a failure leaves the sum as it was.

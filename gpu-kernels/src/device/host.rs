@@ -7,7 +7,7 @@ use std::alloc::Layout;
 
 use rayon::prelude::*;
 
-use super::runtime::{Launch, Product, Runtime, failure};
+use super::runtime::{Buffer, Launch, Product, Runtime, failure};
 use crate::kernels::KernelError;
 
 /// Alignment of a buffer, as on a GPU or less.
@@ -58,6 +58,12 @@ unsafe impl Send for HostBuffer {}
 // SAFETY: as above.
 unsafe impl Sync for HostBuffer {}
 
+impl Buffer for HostBuffer {
+    fn size(&self) -> usize {
+        self.layout.size()
+    }
+}
+
 impl Drop for HostBuffer {
     fn drop(&mut self) {
         // SAFETY: allocated in `allocate` with this layout, and freed once.
@@ -107,14 +113,6 @@ impl Runtime for Host {
         }
     }
 
-    fn size(&self, buffer: &HostBuffer) -> usize {
-        buffer.layout.size()
-    }
-
-    fn address(&self, buffer: &HostBuffer) -> u64 {
-        buffer.start.as_ptr().expose_provenance() as u64
-    }
-
     fn write(&self, buffer: &mut HostBuffer, bytes: &[u8]) -> Result<(), KernelError> {
         self.check(buffer, bytes.len())?;
         // SAFETY: the buffer is large enough and, being borrowed exclusively, overlaps nothing.
@@ -135,7 +133,7 @@ impl Runtime for Host {
         Ok(())
     }
 
-    fn launch(&self, launch: &Launch<'_>) -> Result<(), KernelError> {
+    fn launch(&self, launch: &Launch<'_, HostBuffer>) -> Result<(), KernelError> {
         // SAFETY: the table's names are string literals of C.
         let named = |kernel: &&HostKernel| {
             unsafe { CStr::from_ptr(kernel.name) }.to_bytes() == launch.kernel().as_bytes()
@@ -143,9 +141,9 @@ impl Runtime for Host {
         let Some(kernel) = table().iter().find(named) else {
             return self.fail(format!("expected a kernel of the sources, found {:?}", launch.kernel()));
         };
-        let words = launch.parameters();
-        if kernel.size as usize != size_of_val(words) {
-            let found = size_of_val(words);
+        let words = launch.parameters(|buffer| buffer.start.as_ptr().expose_provenance() as u64);
+        if kernel.size as usize != size_of_val(&*words) {
+            let found = size_of_val(&*words);
             return self.fail(format!(
                 "{}: expected {} bytes of parameters, found {found}",
                 launch.kernel(),
@@ -153,7 +151,8 @@ impl Runtime for Host {
             ));
         }
         let (run, threads) = (kernel.run, launch.thread_count().min(self.threads) as u64);
-        // The kernel reads the structure through a pointer that every thread shares.
+        let words = words.as_slice();
+        // By the contract of `Launch`, the kernel stays inside the buffers that the structure names.
         (0..threads).into_par_iter().for_each(|thread| run(words.as_ptr().cast(), thread, threads));
         Ok(())
     }

@@ -38,8 +38,8 @@ impl<R: Runtime> Layer<R> {
         Ok(Self { numerators: Array::zeros(runtime, length)?, denominators: Array::zeros(runtime, length)? })
     }
 
-    fn append<'a>(&'a self, launch: Launch<'a>, runtime: &R) -> Launch<'a> {
-        launch.array(runtime, &self.numerators).array(runtime, &self.denominators)
+    fn append<'a>(&'a self, launch: Launch<'a, R::Buffer>) -> Launch<'a, R::Buffer> {
+        launch.array(&self.numerators).array(&self.denominators)
     }
 
     /// `[p₀, p₁, q₀, q₁]` of a layer of two nodes.
@@ -84,8 +84,8 @@ impl<R: Runtime> Leaves<R> {
             let launch = Launch::new("table_entries")
                 .element(&(challenges.alpha - challenges.beta * F::from(table.identifier())))
                 .element(&challenges.gamma)
-                .array(runtime, &session.exponential)
-                .slice(runtime, &entries, start)
+                .array(&session.exponential)
+                .slice(&entries, start)
                 .size(count)
                 .word(table.entry(0) as u64)
                 .word(second(*table));
@@ -141,15 +141,19 @@ impl<R: Runtime> Leaves<R> {
     }
 
     /// Appends `LeafSource`.
-    fn append<'a>(&'a self, launch: Launch<'a>, session: &'a DeviceSession<'_, R>) -> Launch<'a> {
-        let (runtime, layout) = (session.runtime, session.tensors.layout);
+    fn append<'a>(
+        &'a self,
+        launch: Launch<'a, R::Buffer>,
+        session: &'a DeviceSession<'_, R>,
+    ) -> Launch<'a, R::Buffer> {
+        let layout = session.tensors.layout;
         launch
             .element(&self.alpha)
             .element(&self.gamma)
-            .array(runtime, &session.stack)
-            .array(runtime, &self.blocks)
-            .array(runtime, &self.entries)
-            .array(runtime, &session.exponential)
+            .array(&session.stack)
+            .array(&self.blocks)
+            .array(&self.entries)
+            .array(&session.exponential)
             .size(self.block_count)
             .size(layout.steps)
             .size(layout.batch)
@@ -192,14 +196,14 @@ impl<'a, R: Runtime> Tree<'a, R> {
         let leaves = Leaves::new(session, challenges)?;
         let mut length = 1usize << (variables - 1);
         let first = Layer::zeros(runtime, length)?;
-        let launch = first.append(leaves.append(Launch::new("leaf_parents"), session), runtime);
+        let launch = first.append(leaves.append(Launch::new("leaf_parents"), session));
         runtime.launch(&launch.size(length).threads(length))?;
         let mut layers = vec![first];
         while length > 2 {
             length /= 2;
             let next = Layer::zeros(runtime, length)?;
-            let launch = layers[layers.len() - 1].append(Launch::new("node_parents"), runtime);
-            runtime.launch(&next.append(launch, runtime).size(length).threads(length))?;
+            let launch = layers[layers.len() - 1].append(Launch::new("node_parents"));
+            runtime.launch(&next.append(launch).size(length).threads(length))?;
             layers.push(next);
         }
         let root = match layers.pop() {
@@ -254,14 +258,14 @@ impl<R: Runtime> LookupTree for Tree<'_, R> {
         let kernel = if descent.children.is_some() { "node_round" } else { "leaf_round" };
         let mut launch = Launch::new(kernel)
             .element(&descent.lambda)
-            .slice(runtime, &descent.tables, split.high)
-            .slice(runtime, &descent.tables, split.low)
-            .array(runtime, &out)
+            .slice(&descent.tables, split.high)
+            .slice(&descent.tables, split.low)
+            .array(&out)
             .size(pairs)
             .size(split.low_size)
             .size(chunk);
         launch = match &descent.children {
-            Some(layer) => layer.append(launch, runtime),
+            Some(layer) => layer.append(launch),
             None => self.leaves.append(launch, session),
         };
         runtime.launch(&launch.threads(workers))?;
@@ -281,10 +285,10 @@ impl<R: Runtime> LookupTree for Tree<'_, R> {
         let length = 1usize << descent.free;
         let out = Layer::zeros(runtime, length)?;
         let launch = match &descent.children {
-            Some(layer) => layer.append(Launch::new("node_bind").element(challenge), runtime),
+            Some(layer) => layer.append(Launch::new("node_bind").element(challenge)),
             None => self.leaves.append(Launch::new("leaf_bind").element(challenge), session),
         };
-        runtime.launch(&out.append(launch, runtime).size(length).threads(length))?;
+        runtime.launch(&out.append(launch).size(length).threads(length))?;
         if let Some(descent) = &mut self.descent {
             descent.children = Some(out);
             descent.free -= 1;

@@ -59,7 +59,7 @@ fn fields<R: Runtime, T: Item>(
     let count = left.len().min(right.len());
     let (left, right) = (Array::upload(runtime, left)?, Array::upload(runtime, right)?);
     let out = Array::<R, T>::zeros(runtime, count)?;
-    let launch = Launch::new("field_probe").array(runtime, &left).array(runtime, &right).array(runtime, &out);
+    let launch = Launch::new("field_probe").array(&left).array(&right).array(&out);
     runtime.launch(&launch.size(count).word(u64::from(is_base)).word(operation as u64).threads(count))?;
     out.download(runtime)
 }
@@ -76,11 +76,7 @@ pub fn integers<R: Runtime>(
     let count = integers.len().min(weights.len());
     let (integers, weights) = (Array::upload(runtime, integers)?, Array::upload(runtime, weights)?);
     let (out, sum) = (Array::<R, F>::zeros(runtime, count)?, Array::<R, F>::zeros(runtime, 1)?);
-    let launch = Launch::new("integer_probe")
-        .array(runtime, &integers)
-        .array(runtime, &weights)
-        .array(runtime, &out)
-        .array(runtime, &sum);
+    let launch = Launch::new("integer_probe").array(&integers).array(&weights).array(&out).array(&sum);
     runtime.launch(&launch.size(count).threads(count + 1))?;
     Ok((out.download(runtime)?, sum.download(runtime)?))
 }
@@ -102,7 +98,7 @@ pub fn points<R: Runtime>(
         right.iter().flat_map(|point| point.xy().map_or([Base::default(); 2], |(x, y)| [x, y])).collect();
     let right = Array::upload(runtime, &affine)?;
     let out = Array::<R, Base>::zeros(runtime, 4 * count)?;
-    let launch = Launch::new("point_probe").array(runtime, &left).array(runtime, &right).array(runtime, &out);
+    let launch = Launch::new("point_probe").array(&left).array(&right).array(&out);
     let launch = launch.size(count).word(u64::from(factor.is_none())).word(u64::from(factor.unwrap_or(1)));
     runtime.launch(&launch.threads(count))?;
     Ok(out.download(runtime)?.chunks_exact(4).map(|p| [p[0], p[1], p[2], p[3]]).collect())

@@ -2,14 +2,18 @@
 //!
 //! Work is asynchronous and in order: an operation sees what earlier ones wrote, and [`Runtime::read`] waits for it.
 
-use core::marker::PhantomData;
-
 use crate::kernels::KernelError;
+
+/// Device memory, freed when dropped; operations that use it may still be under way.
+pub trait Buffer: Send + Sync {
+    /// Bytes.
+    fn size(&self) -> usize;
+}
 
 /// A device that runs the kernels of `cuda/`.
 pub trait Runtime: Send + Sync {
-    /// Device memory, freed when dropped; operations that use it may still be under way.
-    type Buffer: Send + Sync;
+    /// Its memory.
+    type Buffer: Buffer;
 
     /// The device, as people are told it.
     fn name(&self) -> String;
@@ -19,12 +23,6 @@ pub trait Runtime: Send + Sync {
     /// # Errors
     /// [`KernelError::Device`] when there is not as much.
     fn allocate(&self, bytes: usize) -> Result<Self::Buffer, KernelError>;
-
-    /// Bytes of a buffer.
-    fn size(&self, buffer: &Self::Buffer) -> usize;
-
-    /// The buffer's address, as kernels see it.
-    fn address(&self, buffer: &Self::Buffer) -> u64;
 
     /// Copies `bytes` to the start of a buffer.
     ///
@@ -42,7 +40,7 @@ pub trait Runtime: Send + Sync {
     ///
     /// # Errors
     /// [`KernelError::Device`].
-    fn launch(&self, launch: &Launch<'_>) -> Result<(), KernelError>;
+    fn launch(&self, launch: &Launch<'_, Self::Buffer>) -> Result<(), KernelError>;
 
     /// Starts a product of matrices.
     ///
@@ -56,25 +54,31 @@ pub(super) fn failure(device: String, reason: impl Into<String>) -> KernelError 
     KernelError::Device { device, reason: reason.into() }
 }
 
-/// A kernel with its parameters.
-///
-/// Only this crate makes launches, and does so next to the kernel's declaration in meaning: a runtime may rely on the words
-/// being the kernel's parameter structure, with the addresses of live buffers that are as long as the kernel's sizes say.
-pub struct Launch<'a> {
-    kernel: &'static str,
-    words: Vec<u64>,
-    threads: usize,
-    buffers: PhantomData<&'a ()>,
+/// A word of a kernel's parameter structure.
+enum Word<'a, B> {
+    Value(u64),
+    /// The address of a buffer and so many bytes more.
+    Address(&'a B, usize),
 }
 
-impl<'a> Launch<'a> {
+/// A kernel with its parameters.
+///
+/// Only this crate makes launches, where it knows the kernel's sizes: a runtime may rely on the words being the kernel's
+/// parameter structure, and on its buffers being as long as the sizes in it say.
+pub struct Launch<'a, B> {
+    kernel: &'static str,
+    words: Vec<Word<'a, B>>,
+    threads: usize,
+}
+
+impl<'a, B> Launch<'a, B> {
     pub(super) fn new(kernel: &'static str) -> Self {
-        Self { kernel, words: Vec::with_capacity(32), threads: 1, buffers: PhantomData }
+        Self { kernel, words: Vec::with_capacity(32), threads: 1 }
     }
 
-    /// Appends the address of a buffer, which the launch borrows.
-    pub(super) fn pointer<R: Runtime>(mut self, runtime: &R, buffer: &'a R::Buffer, offset: usize) -> Self {
-        self.words.push(runtime.address(buffer) + offset as u64);
+    /// Appends an address inside a buffer.
+    pub(super) fn address(mut self, buffer: &'a B, offset: usize) -> Self {
+        self.words.push(Word::Address(buffer, offset));
         self
     }
 
@@ -84,7 +88,7 @@ impl<'a> Launch<'a> {
     }
 
     pub(super) fn word(mut self, word: u64) -> Self {
-        self.words.push(word);
+        self.words.push(Word::Value(word));
         self
     }
 
@@ -92,9 +96,8 @@ impl<'a> Launch<'a> {
         self.word(size as u64)
     }
 
-    pub(super) fn words(mut self, words: &[u64]) -> Self {
-        self.words.extend_from_slice(words);
-        self
+    pub(super) fn words(self, words: &[u64]) -> Self {
+        words.iter().fold(self, |launch, word| launch.word(*word))
     }
 
     /// How many threads have work; any number of threads does all of it.
@@ -108,9 +111,13 @@ impl<'a> Launch<'a> {
         self.kernel
     }
 
-    /// The parameter structure, in 64-bit words.
-    pub fn parameters(&self) -> &[u64] {
-        &self.words
+    /// The parameter structure in 64-bit words, given where each buffer starts.
+    pub fn parameters(&self, start: impl Fn(&B) -> u64) -> Vec<u64> {
+        let word = |word: &Word<'a, B>| match word {
+            Word::Value(value) => *value,
+            Word::Address(buffer, offset) => start(buffer) + *offset as u64,
+        };
+        self.words.iter().map(word).collect()
     }
 
     /// How many threads have work, at least one.

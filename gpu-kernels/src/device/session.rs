@@ -150,9 +150,9 @@ impl<'a, R: Runtime> DeviceSession<'a, R> {
         }
         let out = Array::zeros(self.runtime, left.len())?;
         let launch = Launch::new(kernel)
-            .slice(self.runtime, &self.stack, left.start)
-            .slice(self.runtime, &self.stack, right.start)
-            .array(self.runtime, &out)
+            .slice(&self.stack, left.start)
+            .slice(&self.stack, right.start)
+            .array(&out)
             .words(words)
             .size(left.len())
             .threads(left.len());

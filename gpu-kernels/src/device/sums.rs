@@ -19,10 +19,10 @@ pub(super) enum Integers<'a, R: Runtime> {
 }
 
 impl<'a, R: Runtime> Integers<'a, R> {
-    fn append<'b>(&'b self, launch: Launch<'b>, runtime: &R) -> Launch<'b> {
+    fn append<'b>(&'b self, launch: Launch<'b, R::Buffer>) -> Launch<'b, R::Buffer> {
         match self {
-            Self::Narrow(array, start) => launch.slice(runtime, array, *start).null(),
-            Self::Wide(array) => launch.null().array(runtime, array),
+            Self::Narrow(array, start) => launch.slice(array, *start).null(),
+            Self::Wide(array) => launch.null().array(array),
         }
     }
 }
@@ -41,8 +41,7 @@ pub(super) fn combine_rows<R: Runtime>(
     let parts = (BUSY / sums.max(1)).clamp(1, rows.div_ceil(TERMS).max(1));
     let weights = Array::upload(runtime, weights)?;
     let out = Array::<R, F>::zeros(runtime, parts * sums)?;
-    let launch =
-        source.append(Launch::new("combine_rows"), runtime).array(runtime, &weights).array(runtime, &out);
+    let launch = source.append(Launch::new("combine_rows")).array(&weights).array(&out);
     runtime.launch(&launch.size(width).size(groups).size(rows).size(parts).threads(parts * sums))?;
     sum(runtime, out, parts, sums)?.download(runtime)
 }
@@ -58,8 +57,7 @@ pub(super) fn contract_rows<R: Runtime>(
     let parts = (BUSY / rows.max(1)).clamp(1, width.div_ceil(TERMS).max(1));
     let weights = Array::upload(runtime, weights)?;
     let out = Array::<R, F>::zeros(runtime, parts * rows)?;
-    let launch =
-        source.append(Launch::new("contract_rows"), runtime).array(runtime, &weights).array(runtime, &out);
+    let launch = source.append(Launch::new("contract_rows")).array(&weights).array(&out);
     runtime.launch(&launch.size(width).size(rows).size(parts).threads(parts * rows))?;
     sum(runtime, out, parts, rows)?.download(runtime)
 }
@@ -74,7 +72,7 @@ pub(super) fn sum<R: Runtime>(
     while count > 1 {
         let workers = count.div_ceil(TERMS);
         let out = Array::<R, F>::zeros(runtime, workers * terms)?;
-        let launch = Launch::new("sum_elements").array(runtime, &array).array(runtime, &out);
+        let launch = Launch::new("sum_elements").array(&array).array(&out);
         runtime.launch(&launch.size(terms).size(count).size(workers).threads(workers * terms))?;
         (array, count) = (out, workers);
     }
@@ -97,7 +95,7 @@ pub(super) fn eq_sum<R: Runtime>(
     let low_size = 1usize << (variables - variables / 2);
     let (high, low) = (Array::upload(runtime, &high)?, Array::upload(runtime, &low)?);
     let out = Array::<R, F>::zeros(runtime, 1 << variables)?;
-    let launch = Launch::new("eq_sum").array(runtime, &high).array(runtime, &low).array(runtime, &out);
+    let launch = Launch::new("eq_sum").array(&high).array(&low).array(&out);
     runtime.launch(&launch.size(terms.len()).size(high_size).size(low_size).threads(1 << variables))?;
     Ok(out)
 }

@@ -106,11 +106,8 @@ impl<'a, R: Runtime> Run<'a, R> {
             let hidden = if index + 1 < depth { cells } else { 0 };
             let integers = Array::upload(runtime, &layer.weights)?;
             let weights = Array::<R, f64>::zeros(runtime, integers.len())?;
-            let launch = Launch::new("to_float")
-                .array(runtime, &integers)
-                .array(runtime, &weights)
-                .array(runtime, &flag)
-                .size(integers.len());
+            let launch =
+                Launch::new("to_float").array(&integers).array(&weights).array(&flag).size(integers.len());
             runtime.launch(&launch.threads(integers.len()))?;
             Ok(Layer {
                 inputs: layer.inputs,
@@ -172,8 +169,8 @@ impl<'a, R: Runtime> Run<'a, R> {
         let relu = layer > 0 && self.program.activation() == Activation::Relu;
         let out = Array::zeros(self.runtime, count * size)?;
         let launch = Launch::new("activations")
-            .slice(self.runtime, source, step * size)
-            .array(self.runtime, &out)
+            .slice(source, step * size)
+            .array(&out)
             .size(count * size)
             .word(u64::from(relu));
         self.runtime.launch(&launch.threads(count * size))?;
@@ -203,17 +200,14 @@ impl<'a, R: Runtime> Run<'a, R> {
         let coefficients =
             coefficients.map(|coefficients| Array::upload(runtime, coefficients)).transpose()?;
         let out = Array::zeros(runtime, count * size)?;
-        let mut launch =
-            Launch::new("errors").slice(runtime, &own.q, step * size).slice(runtime, values, step * size);
+        let mut launch = Launch::new("errors").slice(&own.q, step * size).slice(values, step * size);
         // Only the last layer reads labels.
-        launch =
-            if kind >= ERROR_SOFTMAX { launch.slice(runtime, &self.y, step * size) } else { launch.null() };
+        launch = if kind >= ERROR_SOFTMAX { launch.slice(&self.y, step * size) } else { launch.null() };
         launch = match &coefficients {
-            Some(coefficients) => launch.array(runtime, coefficients),
+            Some(coefficients) => launch.array(coefficients),
             None => launch.null(),
         };
-        let launch =
-            launch.array(runtime, &out).size(count * size).size(size).word(kind).word(u64::from(shift));
+        let launch = launch.array(&out).size(count * size).size(size).word(kind).word(u64::from(shift));
         runtime.launch(&launch.threads(count * size))?;
         Ok(out)
     }
@@ -228,7 +222,7 @@ impl<'a, R: Runtime> Run<'a, R> {
     fn largest_into(&self, array: &Array<R, f64>, out: &Array<R, f64>) -> Result<(), KernelError> {
         let runtime = self.runtime;
         let pass = |from: &Array<R, f64>, to: &Array<R, f64>| {
-            let launch = Launch::new("largest").array(runtime, from).array(runtime, to);
+            let launch = Launch::new("largest").array(from).array(to);
             runtime.launch(&launch.size(from.len()).size(to.len()).threads(to.len()))
         };
         let mut last: Option<Array<R, f64>> = None;
@@ -257,8 +251,8 @@ impl<'a, R: Runtime> Run<'a, R> {
         let parts = length.div_ceil(MAGNITUDES);
         let sums = Array::<R, f64>::zeros(runtime, lines * parts)?;
         let launch = Launch::new("magnitude_sums")
-            .array(runtime, &layer.weights)
-            .array(runtime, &sums)
+            .array(&layer.weights)
+            .array(&sums)
             .size(layer.inputs)
             .size(layer.outputs)
             .size(parts)
@@ -266,11 +260,11 @@ impl<'a, R: Runtime> Run<'a, R> {
         runtime.launch(&launch.threads(lines * parts))?;
         let largest = self.largest(operand)?;
         let totals = Array::zeros(runtime, lines)?;
-        let mut launch = Launch::new("check_product").array(runtime, &sums).array(runtime, &largest);
-        launch = if by_rows { launch.null() } else { launch.array(runtime, &layer.biases) };
+        let mut launch = Launch::new("check_product").array(&sums).array(&largest);
+        launch = if by_rows { launch.null() } else { launch.array(&layer.biases) };
         let launch = launch
-            .array(runtime, &totals)
-            .array(runtime, &self.flag)
+            .array(&totals)
+            .array(&self.flag)
             .size(lines)
             .size(parts)
             .word(u64::from(self.program.activation_bits()))
@@ -290,15 +284,15 @@ impl<'a, R: Runtime> Run<'a, R> {
         step: usize,
     ) -> Result<(), KernelError> {
         let runtime = self.runtime;
-        let mut launch = Launch::new("round_sums").array(runtime, sums);
+        let mut launch = Launch::new("round_sums").array(sums);
         launch = match biases {
-            Some(biases) => launch.array(runtime, biases),
+            Some(biases) => launch.array(biases),
             None => launch.null(),
         };
         let launch = launch
-            .slice(runtime, quotients, step * sums.len())
-            .slice(runtime, remainders, step * sums.len())
-            .array(runtime, &self.flag)
+            .slice(quotients, step * sums.len())
+            .slice(remainders, step * sums.len())
+            .array(&self.flag)
             .size(sums.len())
             .size(width)
             .word(u64::from(self.program.activation_bits()))
@@ -352,15 +346,15 @@ impl<'a, R: Runtime> Run<'a, R> {
         let (row, cell) = (step * batch, step * batch * classes);
         let logits = &self.layers[self.program.depth() - 1].q;
         let launch = Launch::new("softmax")
-            .slice(runtime, logits, cell)
-            .array(runtime, &softmax.exponential)
-            .slice(runtime, &softmax.max, row)
-            .slice(runtime, &softmax.hot, cell)
-            .slice(runtime, &softmax.d, cell)
-            .slice(runtime, &softmax.e, cell)
-            .slice(runtime, &softmax.p, cell)
-            .slice(runtime, &softmax.rho, cell)
-            .slice(runtime, &softmax.rho_complement, cell)
+            .slice(logits, cell)
+            .array(&softmax.exponential)
+            .slice(&softmax.max, row)
+            .slice(&softmax.hot, cell)
+            .slice(&softmax.d, cell)
+            .slice(&softmax.e, cell)
+            .slice(&softmax.p, cell)
+            .slice(&softmax.rho, cell)
+            .slice(&softmax.rho_complement, cell)
             .size(batch)
             .size(classes)
             .word(u64::from(self.program.error_bits()));
@@ -370,8 +364,8 @@ impl<'a, R: Runtime> Run<'a, R> {
     fn sum_errors(&self, layer: usize, step: usize, errors: &Array<R, f64>) -> Result<(), KernelError> {
         let own = &self.layers[layer - 1];
         let launch = Launch::new("error_sums")
-            .array(self.runtime, errors)
-            .slice(self.runtime, &own.error_sums, step * own.outputs)
+            .array(errors)
+            .slice(&own.error_sums, step * own.outputs)
             .size(self.program.batch())
             .size(own.outputs);
         self.runtime.launch(&launch.threads(own.outputs))
@@ -411,10 +405,10 @@ impl<'a, R: Runtime> Run<'a, R> {
             step += coefficients.len();
             let (left, right) = (self.largest(&activations)?, self.largest(&errors)?);
             let launch = Launch::new("check_update")
-                .array(runtime, &left)
-                .array(runtime, &right)
-                .array(runtime, bound)
-                .array(runtime, &self.flag)
+                .array(&left)
+                .array(&right)
+                .array(bound)
+                .array(&self.flag)
                 .size(rows);
             runtime.launch(&launch)?;
             runtime.multiply(&Product {
@@ -441,10 +435,10 @@ impl<'a, R: Runtime> Run<'a, R> {
         let (runtime, own) = (self.runtime, &self.layers[layer - 1]);
         let coefficients = Array::upload(runtime, coefficients)?;
         let launch = Launch::new("shift_biases")
-            .array(runtime, &own.error_sums)
-            .array(runtime, &coefficients)
-            .array(runtime, biases)
-            .array(runtime, &self.flag)
+            .array(&own.error_sums)
+            .array(&coefficients)
+            .array(biases)
+            .array(&self.flag)
             .size(coefficients.len())
             .size(own.outputs)
             .word(u64::from(self.program.activation_bits()));
@@ -461,7 +455,7 @@ impl<'a, R: Runtime> Run<'a, R> {
             let bound = Array::<R, f64>::zeros(runtime, 1)?;
             self.subtract(index + 1, &update, &bound, out)?;
             let integers = Array::<R, i64>::zeros(runtime, update.len())?;
-            let launch = Launch::new("to_integer").array(runtime, &update).array(runtime, &integers);
+            let launch = Launch::new("to_integer").array(&update).array(&integers);
             runtime.launch(&launch.size(update.len()).threads(update.len()))?;
             let biases = Array::<R, i64>::zeros(runtime, own.outputs)?;
             self.shift_biases(index + 1, &biases, out)?;

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use weightproof_gpu_kernels::device::cuda::{Output, compile};
-use weightproof_gpu_kernels::device::runtime::{Launch, Product, Runtime};
+use weightproof_gpu_kernels::device::runtime::{Buffer, Launch, Product, Runtime};
 use weightproof_gpu_kernels::kernels::KernelError;
 
 /// Threads of a block.
@@ -107,7 +107,8 @@ struct Module {
 impl Module {
     fn parse(text: &str) -> Self {
         let mut module = Self::default();
-        let lines: Vec<&str> = text.lines().map(|line| line.split("//").next().unwrap_or("").trim()).collect();
+        let lines: Vec<&str> =
+            text.lines().map(|line| line.split("//").next().unwrap_or("").trim()).collect();
         // Names first: functions call each other.
         let name_of = |line: &str| {
             let name = line.strip_prefix(".visible .entry ").or(line.strip_prefix(".func "))?;
@@ -122,7 +123,8 @@ impl Module {
         while let Some(at) = lines[start..].iter().position(|line| name_of(line).is_some()) {
             let head = start + at;
             let Some(name) = name_of(lines[head]) else { break };
-            let open = head + lines[head..].iter().position(|line| *line == "{" || line.ends_with(';')).unwrap_or(0);
+            let open =
+                head + lines[head..].iter().position(|line| *line == "{" || line.ends_with(';')).unwrap_or(0);
             if lines[open] != "{" {
                 start = open + 1;
                 continue;
@@ -147,7 +149,8 @@ impl Module {
         let mut labels: HashMap<String, usize> = HashMap::new();
         let mut branches: Vec<(usize, String)> = Vec::new();
         // A statement ends with a semicolon, a label with a colon.
-        let joined = body.iter().map(|line| line.trim_matches(|c| c == '{' && line.len() == 1)).collect::<Vec<_>>();
+        let joined =
+            body.iter().map(|line| line.trim_matches(|c| c == '{' && line.len() == 1)).collect::<Vec<_>>();
         let mut statement = String::new();
         for line in joined {
             if let Some(label) = line.strip_suffix(':') {
@@ -169,7 +172,8 @@ impl Module {
                 let size = local.split(['[', ']']).nth(1).and_then(|size| size.parse().ok());
                 function.local = size.unwrap_or(0);
             } else if !text.starts_with('.') && !text.is_empty() {
-                let instruction = self.instruction(name, &text, &mut registers, &mut branches, function.code.len());
+                let instruction =
+                    self.instruction(name, &text, &mut registers, &mut branches, function.code.len());
                 function.code.push(instruction);
             }
         }
@@ -221,7 +225,9 @@ impl Module {
                 let index: u64 = word.rsplit('_').next().and_then(|n| n.parse().ok()).unwrap_or(0);
                 Operand::Constant(PARAMETERS + 8 * index)
             }
-            word => Operand::Constant(word.parse::<i128>().unwrap_or_else(|_| panic!("{text}: {word}")) as u64),
+            word => {
+                Operand::Constant(word.parse::<i128>().unwrap_or_else(|_| panic!("{text}: {word}")) as u64)
+            }
         };
         let mut instruction = Instruction {
             text: text.to_owned(),
@@ -239,7 +245,11 @@ impl Module {
         let mut depth = 0;
         for c in arguments.chars() {
             depth += i32::from("{[(".contains(c)) - i32::from("}])".contains(c));
-            if c == ',' && depth == 0 { list.push(String::new()) } else if let Some(last) = list.last_mut() { last.push(c) }
+            if c == ',' && depth == 0 {
+                list.push(String::new())
+            } else if let Some(last) = list.last_mut() {
+                last.push(c)
+            }
         }
         let list: Vec<&str> = list.iter().map(|argument| argument.trim()).filter(|a| !a.is_empty()).collect();
         let group = |argument: &str| -> Vec<String> {
@@ -301,7 +311,8 @@ impl Module {
                     _ => panic!("an instruction that the interpreter does not know: {text}"),
                 };
                 // A move may take registers apart or put them together.
-                instruction.read = list[1..].iter().flat_map(|a| group(a)).map(|word| operand(&word)).collect();
+                instruction.read =
+                    list[1..].iter().flat_map(|a| group(a)).map(|word| operand(&word)).collect();
                 instruction.out = group(list[0]).iter().map(|word| register(word)).collect();
             }
         }
@@ -329,7 +340,11 @@ impl Memory {
             panic!("{what}: an access at {address:#x}, where there is no buffer")
         };
         let offset = (address - start) as usize;
-        assert!(offset + size <= cells.bytes.len(), "{what}: {size} bytes at {offset} of {}", cells.bytes.len());
+        assert!(
+            offset + size <= cells.bytes.len(),
+            "{what}: {size} bytes at {offset} of {}",
+            cells.bytes.len()
+        );
         (cells, offset)
     }
 }
@@ -344,6 +359,12 @@ pub struct AssemblyBuffer {
     memory: Arc<Mutex<Memory>>,
     address: u64,
     size: usize,
+}
+
+impl Buffer for AssemblyBuffer {
+    fn size(&self) -> usize {
+        self.size
+    }
 }
 
 impl Drop for AssemblyBuffer {
@@ -386,10 +407,17 @@ impl Thread<'_> {
             let (cells, offset) = self.memory.cells(address, size, what);
             for i in offset..offset + size {
                 let writer = cells.writers[i];
-                assert!(writer == tag || writer / THREADS != tag / THREADS, "{what}: reads what another thread writes");
+                assert!(
+                    writer == tag || writer / THREADS != tag / THREADS,
+                    "{what}: reads what another thread writes"
+                );
                 // The last number stands for several readers.
                 let reader = &mut cells.readers[i];
-                *reader = if *reader / THREADS == tag / THREADS && *reader != tag { tag | (THREADS - 1) } else { tag };
+                *reader = if *reader / THREADS == tag / THREADS && *reader != tag {
+                    tag | (THREADS - 1)
+                } else {
+                    tag
+                };
             }
             word[..size].copy_from_slice(&cells.bytes[offset..offset + size]);
         }
@@ -409,7 +437,10 @@ impl Thread<'_> {
         let (cells, offset) = self.memory.cells(address, size, what);
         for i in offset..offset + size {
             for other in [cells.writers[i], cells.readers[i]] {
-                assert!(other == tag || other / THREADS != tag / THREADS, "{what}: writes what another thread uses");
+                assert!(
+                    other == tag || other / THREADS != tag / THREADS,
+                    "{what}: writes what another thread uses"
+                );
             }
             cells.writers[i] = tag;
         }
@@ -466,7 +497,9 @@ impl Thread<'_> {
                     let total = size * out.len();
                     for (i, register) in out.iter().enumerate() {
                         let loaded = match arguments {
-                            Some(arguments) if address >= PARAMETERS => arguments[((address - PARAMETERS) / 8) as usize],
+                            Some(arguments) if address >= PARAMETERS => {
+                                arguments[((address - PARAMETERS) / 8) as usize]
+                            }
                             _ if i == 0 => self.load(address, size, total, text),
                             _ => self.load(address + (i * size) as u64, size, size, text),
                         };
@@ -508,7 +541,9 @@ impl Thread<'_> {
                 Kind::MultiplyAdd => {
                     let product = number(0) * number(1);
                     let half = if is("hi") { (product >> bits) as u64 } else { product as u64 } & mask;
-                    let sum = u128::from(half) + u128::from(value(2)) + u128::from(if name[0] == "madc" { carry } else { 0 });
+                    let sum = u128::from(half)
+                        + u128::from(value(2))
+                        + u128::from(if name[0] == "madc" { carry } else { 0 });
                     if is("cc") {
                         carry = (sum >> bits) as u64;
                     }
@@ -554,7 +589,11 @@ impl Thread<'_> {
                 Kind::Minimum => number(0).min(number(1)) as u64,
                 Kind::Maximum => number(0).max(number(1)) as u64,
                 Kind::Compare => {
-                    let order = if is_float { float(0).partial_cmp(&float(1)) } else { Some(number(0).cmp(&number(1))) };
+                    let order = if is_float {
+                        float(0).partial_cmp(&float(1))
+                    } else {
+                        Some(number(0).cmp(&number(1)))
+                    };
                     u64::from(match name[1].as_str() {
                         "eq" => order.is_some_and(|o| o.is_eq()),
                         "ne" => order.is_some_and(|o| o.is_ne()),
@@ -571,7 +610,13 @@ impl Thread<'_> {
                         _ => panic!("{text}"),
                     })
                 }
-                Kind::Select => if raw(2) != 0 { raw(0) } else { raw(1) },
+                Kind::Select => {
+                    if raw(2) != 0 {
+                        raw(0)
+                    } else {
+                        raw(1)
+                    }
+                }
                 Kind::Convert => {
                     let to = &name[name.len() - 2];
                     let target: u32 = to[1..].parse().unwrap_or_else(|_| panic!("{text}"));
@@ -613,14 +658,6 @@ impl Runtime for Assembly {
         Ok(AssemblyBuffer { memory: self.memory.clone(), address, size })
     }
 
-    fn size(&self, buffer: &AssemblyBuffer) -> usize {
-        buffer.size
-    }
-
-    fn address(&self, buffer: &AssemblyBuffer) -> u64 {
-        buffer.address
-    }
-
     fn write(&self, buffer: &mut AssemblyBuffer, bytes: &[u8]) -> Result<(), KernelError> {
         let mut memory = lock(&self.memory);
         let (cells, offset) = memory.cells(buffer.address, bytes.len(), "write");
@@ -635,7 +672,7 @@ impl Runtime for Assembly {
         Ok(())
     }
 
-    fn launch(&self, launch: &Launch<'_>) -> Result<(), KernelError> {
+    fn launch(&self, launch: &Launch<'_, AssemblyBuffer>) -> Result<(), KernelError> {
         let mut memory = lock(&self.memory);
         memory.launch += 1;
         if memory.launch == LAUNCHES {
@@ -645,7 +682,8 @@ impl Runtime for Assembly {
                 cells.readers.fill(0);
             }
         }
-        let parameters: Vec<u8> = launch.parameters().iter().flat_map(|word| word.to_le_bytes()).collect();
+        let parameters: Vec<u8> =
+            launch.parameters(|buffer| buffer.address).iter().flat_map(|word| word.to_le_bytes()).collect();
         let function = MODULE.names[launch.kernel()];
         // Fewer blocks than work at times, so that loops over the grid are run too.
         let blocks = (launch.thread_count() as u64).div_ceil(BLOCK).min(256);
@@ -654,7 +692,8 @@ impl Runtime for Assembly {
             for lane in 0..BLOCK {
                 let number = (block * BLOCK + lane) as u32;
                 let (memory, parameters) = (&mut *memory, &parameters[..]);
-                Thread { memory, parameters, stack: &mut stack, number, block, blocks, lane }.run(function, 0, None);
+                Thread { memory, parameters, stack: &mut stack, number, block, blocks, lane }
+                    .run(function, 0, None);
             }
         }
         Ok(())

@@ -43,12 +43,6 @@ impl Runtime for Flaky {
         self.attempt("allocate")?;
         self.host.allocate(bytes)
     }
-    fn size(&self, buffer: &HostBuffer) -> usize {
-        self.host.size(buffer)
-    }
-    fn address(&self, buffer: &HostBuffer) -> u64 {
-        self.host.address(buffer)
-    }
     fn write(&self, buffer: &mut HostBuffer, bytes: &[u8]) -> Result<(), KernelError> {
         self.attempt("write")?;
         self.host.write(buffer, bytes)
@@ -57,7 +51,7 @@ impl Runtime for Flaky {
         self.attempt("read")?;
         self.host.read(buffer, offset, bytes)
     }
-    fn launch(&self, launch: &Launch<'_>) -> Result<(), KernelError> {
+    fn launch(&self, launch: &Launch<'_, HostBuffer>) -> Result<(), KernelError> {
         self.attempt(launch.kernel())?;
         self.host.launch(launch)
     }

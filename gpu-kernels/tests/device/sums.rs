@@ -112,9 +112,7 @@ fn a_stack_of_another_size_is_refused() {
     let mut instance = Instance::new(4, 8, &mut Draw(6));
     instance.stack.pop();
     for device in crate::support::devices() {
-        let Err(KernelError::Device { reason, .. }) =
-            device.open(instance.tensors())
-        else {
+        let Err(KernelError::Device { reason, .. }) = device.open(instance.tensors()) else {
             panic!("fifteen integers are no stack of sixteen")
         };
         assert_eq!(reason, "expected a stack of 16 integers, found 15");

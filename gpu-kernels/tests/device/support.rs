@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::assembly::{self, Assembly};
 use ark_ff::Field;
 use weightproof_circuits::field::F;
 use weightproof_circuits::layout::Layout;
 use weightproof_circuits::parameters::{LayerParameters, Parameters};
 use weightproof_circuits::program::Program;
-use crate::assembly::{self, Assembly};
 use weightproof_gpu_kernels::device::Device;
 use weightproof_gpu_kernels::device::host::Host;
 use weightproof_gpu_kernels::kernels::{Kernels, Session, Tensors};
