@@ -44,8 +44,7 @@ macro_rules! field {
         impl Item for $type {
             const BYTES: usize = 32;
             fn image(items: &[Self]) -> Cow<'_, [u8]> {
-                let limbs: Vec<[u64; 4]> = items.iter().map(limbs).collect();
-                Cow::Owned(limbs.as_bytes().to_vec())
+                Cow::Owned(items.iter().flat_map(limbs).flat_map(u64::to_ne_bytes).collect())
             }
             fn receive<E>(count: usize, fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<Vec<Self>, E> {
                 let mut limbs = vec![[0u64; 4]; count];

@@ -14,7 +14,7 @@ use cudarc::driver::{
 use cudarc::nvrtc::{Ptx, result as nvrtc, sys as nvrtc_sys};
 
 use super::runtime::{Buffer, Launch, Product, Runtime, failure};
-use super::sources::{KERNELS, joined};
+use super::sources::{KERNELS, PROBES, joined};
 use crate::kernels::KernelError;
 
 /// Threads of a block; the kernels' launch bounds say the same.
@@ -208,8 +208,8 @@ impl Cuda {
             .load_module(Ptx::from_binary(compile(nearest, output)?))
             .map_err(|e| fail("kernels that load", e))?;
         let mut functions = HashMap::with_capacity(KERNELS.len());
-        for kernel in KERNELS {
-            functions.insert(kernel, module.load_function(kernel).map_err(|e| fail("every kernel", e))?);
+        for kernel in KERNELS.iter().chain(PROBES) {
+            functions.insert(*kernel, module.load_function(kernel).map_err(|e| fail("every kernel", e))?);
         }
         let stream = context.default_stream();
         Ok(Self { name, context, stream, functions, blas: Mutex::new(None) })

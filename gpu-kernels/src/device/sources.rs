@@ -54,6 +54,13 @@ pub const KERNELS: [&str; 34] = [
     "shift_biases",
 ];
 
+/// The kernels over single operations, which only tests launch.
+#[cfg(feature = "host-device")]
+pub const PROBES: &[&str] = &["field_probe", "integer_probe", "point_probe"];
+/// The kernels over single operations, which only tests launch: none is compiled.
+#[cfg(not(feature = "host-device"))]
+pub const PROBES: &[&str] = &[];
+
 /// All sources as one text for NVRTC, which has no files to include: includes are left out, and every line keeps its file
 /// and number in messages.
 pub fn joined() -> String {

@@ -3,8 +3,8 @@
 //! Besides the results, it checks what NVIDIA's sanitizer checks on a GPU: that every access is aligned and inside a live
 //! buffer, and that no two threads of a launch touch one byte of which at least one writes it.
 //!
-//! `WEIGHTPROOF_ASSEMBLY=1 cargo test -p weightproof-gpu-kernels --test device --release` takes this device in place of
-//! the host's for every test; it needs libnvrtc, and minutes.
+//! `WEIGHTPROOF_DEVICE=assembly cargo test -p weightproof-gpu-kernels --test device` takes this device in place of the
+//! host's for every test; it needs libnvrtc.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -23,11 +23,6 @@ const STACK: usize = 1 << 14;
 /// Threads and launches that an entry of the shadow tells apart.
 const THREADS: u32 = 1 << 20;
 const LAUNCHES: u32 = 1 << 12;
-
-/// Whether tests take this device.
-pub fn is_wanted() -> bool {
-    std::env::var_os("WEIGHTPROOF_ASSEMBLY").is_some()
-}
 
 static MODULE: LazyLock<Module> = LazyLock::new(|| {
     let text = compile(90, Output::Assembly).unwrap_or_else(|error| panic!("{error}"));

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::assembly::{self, Assembly};
 use ark_ff::Field;
 use weightproof_circuits::field::F;
 use weightproof_circuits::layout::Layout;
@@ -11,6 +10,8 @@ use weightproof_circuits::program::Program;
 use weightproof_gpu_kernels::device::Device;
 use weightproof_gpu_kernels::device::host::Host;
 use weightproof_gpu_kernels::kernels::{Kernels, Session, Tensors};
+
+use crate::assembly::Assembly;
 
 /// A small deterministic generator (SplitMix64): tests need spread, not secrecy.
 pub struct Draw(pub u64);
@@ -38,24 +39,55 @@ impl Draw {
     }
 }
 
-/// Devices whose kernels run with one thread, with a few, and with more than there is work; or the one that interprets
-/// assembly.
-pub fn devices() -> Vec<Box<dyn Kernels>> {
-    if assembly::is_wanted() {
-        return vec![Box::new(Device::new(Arc::new(Assembly::default())))];
-    }
-    [1, 7, 5000].map(|threads| Box::new(Device::new(Arc::new(Host::new(threads)))) as Box<dyn Kernels>).into()
+/// Where the tests run: `WEIGHTPROOF_DEVICE`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Not set: the kernels as a C compiler makes them.
+    Host,
+    /// `assembly`: NVRTC's assembly, interpreted.
+    Assembly,
+    /// `cuda`: the first CUDA device.
+    Cuda,
 }
 
-/// The expression with a runtime for single operations.
+/// See [`Place`].
+pub fn place() -> Place {
+    match std::env::var("WEIGHTPROOF_DEVICE").as_deref() {
+        Err(_) => Place::Host,
+        Ok("assembly") => Place::Assembly,
+        Ok("cuda") => Place::Cuda,
+        Ok(other) => panic!("WEIGHTPROOF_DEVICE: expected assembly or cuda, found {other}"),
+    }
+}
+
+/// The devices of the place. On the host, kernels run with one thread, with a few, and with more than there is work.
+pub fn devices() -> Vec<Box<dyn Kernels>> {
+    match place() {
+        Place::Host => {
+            let host = |threads| Box::new(Device::new(Arc::new(Host::new(threads)))) as Box<dyn Kernels>;
+            [1, 7, 5000].map(host).into()
+        }
+        Place::Assembly => vec![Box::new(Device::new(Arc::new(Assembly::default())))],
+        Place::Cuda => vec![cuda(0).unwrap()],
+    }
+}
+
+/// The expression with a runtime of the place, for single operations.
 macro_rules! probing {
     ($runtime:ident => $expression:expr) => {
-        if crate::assembly::is_wanted() {
-            let $runtime = &crate::assembly::Assembly::default();
-            $expression
-        } else {
-            let $runtime = &weightproof_gpu_kernels::device::host::Host::new(3);
-            $expression
+        match $crate::support::place() {
+            $crate::support::Place::Host => {
+                let $runtime = &weightproof_gpu_kernels::device::host::Host::new(3);
+                $expression
+            }
+            $crate::support::Place::Assembly => {
+                let $runtime = &$crate::assembly::Assembly::default();
+                $expression
+            }
+            $crate::support::Place::Cuda => {
+                let $runtime = &*weightproof_gpu_kernels::device::cuda::Cuda::open(0).unwrap();
+                $expression
+            }
         }
     };
 }
