@@ -184,7 +184,10 @@ impl Cuda {
             return Err(failure(place, reason));
         }
         let fail = |what: &str, error: driver::DriverError| {
-            failure(place.clone(), format!("expected {what}, found {error}; use the CPU, or mend the driver"))
+            failure(
+                place.clone(),
+                format!("expected {what}, found {error}; check the driver, or use the CPU"),
+            )
         };
         let context = CudaContext::new(ordinal).map_err(|e| fail("a context", e))?;
         // SAFETY: all work of this crate is on the default stream, in order, so events between streams guard nothing.
@@ -216,7 +219,7 @@ impl Cuda {
     }
 
     fn fail(&self, what: &str, error: impl core::fmt::Debug) -> KernelError {
-        failure(self.name.clone(), format!("expected {what}, found {error:?}; the CPU can do this work"))
+        failure(self.name.clone(), format!("expected {what}, found {error:?}"))
     }
 
     fn bind(&self) -> Result<(), KernelError> {
@@ -260,7 +263,7 @@ impl Runtime for Cuda {
             };
             failure(
                 self.name.clone(),
-                format!("expected {bytes} bytes of device memory, found {free} ({error}); the CPU can do this work"),
+                format!("expected {bytes} bytes of device memory, found {free} ({error})"),
             )
         })
     }

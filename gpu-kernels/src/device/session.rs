@@ -5,18 +5,14 @@ use core::ops::Range;
 use weightproof_circuits::argument::lookup::LookupChallenges;
 use weightproof_circuits::curve::{Point, Projective};
 use weightproof_circuits::field::F;
+use weightproof_circuits::layout::Layout;
+use weightproof_circuits::parameters::Parameters;
 
 use super::array::Array;
 use super::runtime::{Launch, Runtime, failure};
 use super::sums::{self, Integers};
 use super::{commit, gates, lookup};
 use crate::kernels::{GateLayer, GateSum, KernelError, LookupTree, Session, Source, Tensors};
-
-/// One layer's integers: weights and biases of the base model, then of the update.
-struct Layer<R: Runtime> {
-    base: [Array<R, i64>; 2],
-    update: [Array<R, i64>; 2],
-}
 
 /// A session on a device.
 pub(super) struct DeviceSession<'a, R: Runtime> {
@@ -25,7 +21,8 @@ pub(super) struct DeviceSession<'a, R: Runtime> {
     pub stack: Array<R, i32>,
     data: Array<R, i32>,
     pub exponential: Array<R, i32>,
-    layers: Vec<Layer<R>>,
+    base: Array<R, i64>,
+    update: Array<R, i64>,
 }
 
 /// A source on the device.
@@ -45,14 +42,20 @@ impl<R: Runtime> Located<'_, R> {
     fn integers(&self) -> Integers<'_, R> {
         match self {
             Self::Held(Integers::Narrow(array, start), _) => Integers::Narrow(array, *start),
-            Self::Held(Integers::Wide(array), _) => Integers::Wide(array),
-            Self::Made(array) => Integers::Wide(array),
+            Self::Held(Integers::Wide(array, start), _) => Integers::Wide(array, *start),
+            Self::Made(array) => Integers::Wide(array, 0),
         }
     }
 }
 
 impl<'a, R: Runtime> DeviceSession<'a, R> {
     pub fn new(runtime: &'a R, tensors: Tensors<'a>) -> Result<Self, KernelError> {
+        if tensors.base.layers.len() != tensors.layout.depth()
+            || tensors.update.layers.len() != tensors.layout.depth()
+        {
+            let depth = tensors.layout.depth();
+            return Err(failure(runtime.name(), format!("expected a model and an update of {depth} layers")));
+        }
         let expected = 1usize << tensors.layout.variables;
         if tensors.stack.len() != expected {
             let found = tensors.stack.len();
@@ -62,25 +65,16 @@ impl<'a, R: Runtime> DeviceSession<'a, R> {
             ));
         }
         let exponential: Vec<i32> = tensors.exponential.iter().map(|e| i32::from(*e)).collect();
-        let layers = tensors.base.layers.iter().zip(&tensors.update.layers);
-        let layers = layers
-            .map(|(base, update)| {
-                Ok(Layer {
-                    base: [Array::upload(runtime, &base.weights)?, Array::upload(runtime, &base.biases)?],
-                    update: [
-                        Array::upload(runtime, &update.weights)?,
-                        Array::upload(runtime, &update.biases)?,
-                    ],
-                })
-            })
-            .collect::<Result<_, KernelError>>()?;
+        let parameters =
+            |model: &Parameters| Array::upload(runtime, &stack_parameters(tensors.layout, model));
         Ok(Self {
             runtime,
             tensors,
             stack: Array::upload(runtime, tensors.stack)?,
             data: Array::upload(runtime, tensors.data)?,
             exponential: Array::upload(runtime, &exponential)?,
-            layers,
+            base: parameters(tensors.base)?,
+            update: parameters(tensors.update)?,
         })
     }
 
@@ -91,35 +85,31 @@ impl<'a, R: Runtime> DeviceSession<'a, R> {
 
     /// Checks that a range lies in the stack.
     pub fn check_range(&self, range: &Range<usize>) -> Result<(), KernelError> {
-        if range.start > range.end || range.end > self.stack.len() {
-            return self
-                .refuse(format!("expected a range of {} positions, found {range:?}", self.stack.len()));
+        self.check_positions(range, self.stack.len())
+    }
+
+    fn check_positions(&self, range: &Range<usize>, positions: usize) -> Result<(), KernelError> {
+        if range.start > range.end || range.end > positions {
+            return self.refuse(format!("expected a range of {positions} positions, found {range:?}"));
         }
         Ok(())
     }
 
     fn locate(&self, source: &Source) -> Result<Located<'_, R>, KernelError> {
-        let narrow =
-            |array, range: Range<usize>| Located::Held(Integers::Narrow(array, range.start), range.len());
-        let parameter = |layer: usize, of: fn(&Layer<R>) -> &[Array<R, i64>; 2], is_bias: bool| match layer
-            .checked_sub(1)
-            .and_then(|index| self.layers.get(index))
-        {
-            Some(layer) => {
-                let array = &of(layer)[usize::from(is_bias)];
-                Ok(Located::Held(Integers::Wide(array), array.len()))
-            }
-            None => self.refuse(format!("expected a layer from 1 to {}, found {layer}", self.layers.len())),
+        let narrow = |array, range: &Range<usize>| {
+            self.check_positions(range, Array::len(array))?;
+            Ok(Located::Held(Integers::Narrow(array, range.start), range.len()))
+        };
+        let wide = |array, range: &Range<usize>| {
+            self.check_positions(range, Array::len(array))?;
+            Ok(Located::Held(Integers::Wide(array, range.start), range.len()))
         };
         match source {
-            Source::Stack(range) => {
-                self.check_range(range)?;
-                Ok(narrow(&self.stack, range.clone()))
-            }
-            Source::Data => Ok(narrow(&self.data, 0..self.data.len())),
-            Source::Exponential => Ok(narrow(&self.exponential, 0..self.exponential.len())),
-            Source::Base { layer, is_bias } => parameter(*layer, |layer| &layer.base, *is_bias),
-            Source::Update { layer, is_bias } => parameter(*layer, |layer| &layer.update, *is_bias),
+            Source::Stack(range) => narrow(&self.stack, range),
+            Source::Data => narrow(&self.data, &(0..self.data.len())),
+            Source::Exponential => narrow(&self.exponential, &(0..self.exponential.len())),
+            Source::Base(range) => wide(&self.base, range),
+            Source::Update(range) => wide(&self.update, range),
             Source::Gated { signs, values } => {
                 self.make(signs, values, "gated_integers", &[]).map(Located::Made)
             }
@@ -159,6 +149,18 @@ impl<'a, R: Runtime> DeviceSession<'a, R> {
         self.runtime.launch(&launch)?;
         Ok(out)
     }
+}
+
+/// A model's integers, stacked and padded as `layout.parameters` says.
+fn stack_parameters(layout: &Layout, model: &Parameters) -> Vec<i64> {
+    let mut stack = vec![0; 1 << layout.parameter_variables];
+    for block in &layout.parameters {
+        let layer = &model.layers[block.layer - 1];
+        let values = if block.is_bias { &layer.biases } else { &layer.weights };
+        let rows = stack[block.offset..].chunks_mut(1 << block.output_variables);
+        rows.zip(values.chunks(layer.outputs)).for_each(|(out, row)| out[..row.len()].copy_from_slice(row));
+    }
+    stack
 }
 
 impl<R: Runtime> Session for DeviceSession<'_, R> {

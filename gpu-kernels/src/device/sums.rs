@@ -15,14 +15,14 @@ const TERMS: usize = 64;
 /// Integers on the device: a range of an array of 32 or of 64 bits.
 pub(super) enum Integers<'a, R: Runtime> {
     Narrow(&'a Array<R, i32>, usize),
-    Wide(&'a Array<R, i64>),
+    Wide(&'a Array<R, i64>, usize),
 }
 
 impl<'a, R: Runtime> Integers<'a, R> {
     fn append<'b>(&'b self, launch: Launch<'b, R::Buffer>) -> Launch<'b, R::Buffer> {
         match self {
             Self::Narrow(array, start) => launch.slice(array, *start).null(),
-            Self::Wide(array) => launch.null().array(array),
+            Self::Wide(array, start) => launch.null().slice(array, *start),
         }
     }
 }

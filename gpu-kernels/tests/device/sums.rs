@@ -22,13 +22,23 @@ fn sources(instance: &Instance) -> Vec<(Source, Vec<i64>)> {
             (0..36).map(|i| (stack[5 + i] << 31) - (stack[100 + i] << 3)).collect(),
         ),
     ];
-    for layer in 1..=2 {
-        let (base, update) = (&instance.base.layers[layer - 1], &instance.update.layers[layer - 1]);
-        all.push((Source::Base { layer, is_bias: false }, base.weights.clone()));
-        all.push((Source::Base { layer, is_bias: true }, base.biases.clone()));
-        all.push((Source::Update { layer, is_bias: false }, update.weights.clone()));
-        all.push((Source::Update { layer, is_bias: true }, update.biases.clone()));
-    }
+    let stacked = [&instance.base, &instance.update].map(|model| {
+        let mut stacked = vec![0; 1 << instance.layout.parameter_variables];
+        for block in &instance.layout.parameters {
+            let layer = &model.layers[block.layer - 1];
+            let values = if block.is_bias { &layer.biases } else { &layer.weights };
+            for (index, value) in values.iter().enumerate() {
+                let (input, output) = (index / layer.outputs, index % layer.outputs);
+                stacked[block.offset + (input << block.output_variables) + output] = *value;
+            }
+        }
+        stacked
+    });
+    let size = stacked[0].len();
+    all.push((Source::Base(0..size), stacked[0].clone()));
+    all.push((Source::Base(2..2 + 20), stacked[0][2..2 + 20].to_vec()));
+    all.push((Source::Update(0..size), stacked[1].clone()));
+    all.push((Source::Update(size - 15..size), stacked[1][size - 15..].to_vec()));
     all
 }
 
@@ -90,13 +100,10 @@ fn requests_that_do_not_fit_are_refused() {
         refused(session.contract_rows(&all, &weights[..5]), "expected rows of 5");
         refused(session.contract_rows(&all, &[]), "expected rows of 0");
         refused(session.contract_rows(&Source::Stack(0..17), &weights), "expected a range of 16 positions");
+        refused(session.contract_rows(&Source::Base(0..1 << 20), &weights), "expected a range of");
         refused(
-            session.contract_rows(&Source::Base { layer: 0, is_bias: true }, &weights),
-            "expected a layer from 1",
-        );
-        refused(
-            session.contract_rows(&Source::Update { layer: 3, is_bias: true }, &weights),
-            "expected a layer from",
+            session.contract_rows(&Source::Update(1 << 20..(1 << 20) + 16), &weights),
+            "expected a range of",
         );
         refused(
             session.contract_rows(&Source::Gated { signs: 0..3, values: 0..4 }, &weights),

@@ -7,8 +7,8 @@ use weightproof_circuits::field::F;
 use weightproof_circuits::layout::Layout;
 use weightproof_circuits::parameters::{LayerParameters, Parameters};
 use weightproof_circuits::program::Program;
-use weightproof_gpu_kernels::device::Device;
 use weightproof_gpu_kernels::device::host::Host;
+use weightproof_gpu_kernels::device::{Device, cuda};
 use weightproof_gpu_kernels::kernels::{Kernels, Session, Tensors};
 
 use crate::assembly::Assembly;
@@ -106,7 +106,9 @@ pub struct Instance {
 impl Instance {
     /// A stack of `2^variables` integers below `2^bits`, with the other tensors small and odd-sized.
     pub fn new(variables: usize, bits: u32, draw: &mut Draw) -> Self {
-        let program = Program::default_for(3, 2).unwrap();
+        let mut spec = Program::default_for(3, 2).unwrap().spec();
+        spec.layers = vec![3, 5, 2];
+        let program = Program::validate(spec).unwrap();
         let layout = Layout { variables, ..Layout::new(&program) };
         let layer = |draw: &mut Draw, inputs: usize, outputs: usize| LayerParameters {
             inputs,
