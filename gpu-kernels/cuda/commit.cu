@@ -35,15 +35,13 @@ WP_KERNEL(row_magnitudes, RowMagnitudes) {
     }
 }
 
-/* The digit of a value in a window: in [−2^(bits−1), 2^(bits−1)), and what is left in the last window. */
+/* The digit of a value in a window: in [−2^(bits−1), 2^(bits−1)), and what is left in the last window. With half a window
+ * added at every window but the last, all digits are those of a plain number, less that half. */
 WP_DEVICE i64 wp_digit(i64 value, u64 bits, u64 windows, u64 window) {
     i64 half = (i64)1 << (bits - 1);
-    for (u64 i = 0; i < window; i++) {
-        i64 digit = ((value + half) & (2 * half - 1)) - half;
-        /* Exact: the difference is a multiple of 2^bits. */
-        value = (value - digit) / (2 * half);
-    }
-    return window + 1 == windows ? value : ((value + half) & (2 * half - 1)) - half;
+    for (u64 i = 0; i + 1 < windows; i++) value += half << (bits * i);
+    i64 digit = wp_shift_down(value, bits * window);
+    return window + 1 == windows ? digit : (digit & (2 * half - 1)) - half;
 }
 
 WP_DEVICE i64 wp_digit_at(const Digits *digits, u64 line, u64 column) {

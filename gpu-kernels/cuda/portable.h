@@ -64,6 +64,10 @@ typedef double f64;
 
 #endif
 
+/* ⌊value / 2^bits⌋. C leaves the right shift of a negative integer to the compiler; GCC, Clang, MSVC and NVRTC all shift the
+ * sign in, which the tests of rounding and of digits would notice if one did not. */
+WP_DEVICE i64 wp_shift_down(i64 value, u64 bits) { return value >> bits; }
+
 /* The magnitude of a signed integer, also of the least one. */
 WP_DEVICE u64 wp_magnitude(i64 value) { return value < 0 ? 0 - (u64)value : (u64)value; }
 

@@ -168,11 +168,11 @@ typedef struct {
 
 WP_KERNEL(round_sums, RoundSums) {
     WP_FOR(index, p.count) {
+        /* Unsigned, since after a raised flag biases may be anything. */
         u64 sum = (u64)wp_to_integer(p.sums[index]) + ((u64)1 << (p.weight_bits - 1));
         if (p.biases) sum += (u64)p.biases[index % p.width] << p.activation_bits;
         u64 remainder = sum & (((u64)1 << p.weight_bits) - 1);
-        /* The difference is a multiple of the divisor. */
-        i64 quotient = (i64)(sum - remainder) / ((i64)1 << p.weight_bits);
+        i64 quotient = wp_shift_down((i64)sum, p.weight_bits);
         if (quotient < -32768 || quotient > 32767) {
             WP_RAISE(p.flag);
             quotient = 0;

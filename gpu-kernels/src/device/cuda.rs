@@ -320,7 +320,7 @@ impl Runtime for Cuda {
 
     fn multiply(&self, product: &Product<'_, CudaSlice<u8>>) -> Result<(), KernelError> {
         let (left, right) = (product.left(), product.right());
-        let (rows, inner, columns) = (product.rows, product.inner, product.columns);
+        let (rows, inner, columns) = product.sizes();
         for (buffer, entries) in
             [(left.buffer, rows * inner), (right.buffer, inner * columns), (product.out, rows * columns)]
         {
@@ -328,9 +328,9 @@ impl Runtime for Cuda {
                 return Err(self.fail(&format!("a matrix of {entries} entries"), buffer.len()));
             }
         }
-        let dimension =
-            |size: usize| i32::try_from(size).map_err(|_| self.fail("a dimension of 31 bits", size));
-        let (m, n, k) = (dimension(rows)?, dimension(columns)?, dimension(inner)?);
+        let Some(sizes) = ColumnMajor::new(product) else {
+            return Err(self.fail("dimensions of 31 bits", product.sizes()));
+        };
         self.bind()?;
         let mut handle = self.blas.lock().unwrap_or_else(PoisonError::into_inner);
         let handle = match handle.as_mut() {
@@ -342,28 +342,63 @@ impl Runtime for Cuda {
             false => blas_sys::cublasOperation_t::CUBLAS_OP_N,
         };
         let address = |buffer: &CudaSlice<u8>| buffer.device_ptr(&self.stream).0 as *mut f64;
-        // cuBLAS is column-major, where a row-major matrix is its transpose: outᵀ = rightᵀ·leftᵀ.
-        // SAFETY: the three matrices are live and have the announced sizes, checked above; leading dimensions are the widths
-        // of the row-major matrices. Scalars are read from the host before the call returns (the default pointer mode).
+        let (alpha, beta) = product.scales();
+        // SAFETY: the three matrices are live and have the announced sizes, checked above. Scalars are read from the host
+        // before the call returns (the default pointer mode).
         unsafe {
             blas::dgemm(
                 *handle.handle(),
                 operation(right.transposed),
                 operation(left.transposed),
-                n,
-                m,
-                k,
-                &product.alpha,
+                sizes.m,
+                sizes.n,
+                sizes.k,
+                &alpha,
                 address(right.buffer),
-                if right.transposed { k } else { n },
+                sizes.first_stride,
                 address(left.buffer),
-                if left.transposed { m } else { k },
-                &product.beta,
-                address(product.out),
-                n,
+                sizes.second_stride,
+                &beta,
+                address(product.out()),
+                sizes.out_stride,
             )
         }
         .map_err(|e| self.fail("a product", e))
+    }
+}
+
+/// A row-major product as BLAS takes it. BLAS is column-major, where a row-major matrix is its transpose, so
+/// `outᵀ = rightᵀ·leftᵀ`: the right factor comes first, and each keeps its own transposition.
+#[derive(Clone, Copy, Debug)]
+struct ColumnMajor {
+    /// Rows of `outᵀ`.
+    m: i32,
+    /// Columns of `outᵀ`.
+    n: i32,
+    /// What the factors share.
+    k: i32,
+    /// From one column of the first factor to the next: the width of the row-major matrix.
+    first_stride: i32,
+    /// Of the second factor.
+    second_stride: i32,
+    /// Of the result.
+    out_stride: i32,
+}
+
+impl ColumnMajor {
+    /// `None` when a size does not fit.
+    fn new<B>(product: &Product<'_, B>) -> Option<Self> {
+        let (rows, inner, columns) = product.sizes();
+        let (rows, inner, columns) =
+            (i32::try_from(rows).ok()?, i32::try_from(inner).ok()?, i32::try_from(columns).ok()?);
+        Some(Self {
+            m: columns,
+            n: rows,
+            k: inner,
+            first_stride: if product.right().transposed { inner } else { columns },
+            second_stride: if product.left().transposed { rows } else { inner },
+            out_stride: columns,
+        })
     }
 }
 
@@ -382,5 +417,56 @@ impl Cuda {
         .result()
         .map_err(|e| self.fail("standard arithmetic", e))?;
         Ok(handle)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::runtime::Factor;
+
+    /// `op(A)·op(B)` as BLAS defines it, element by element: column-major with strides.
+    fn gemm(a: &[i64], a_transposed: bool, b: &[i64], b_transposed: bool, sizes: ColumnMajor) -> Vec<i64> {
+        let [m, n, k, lda, ldb, ldc] =
+            [sizes.m, sizes.n, sizes.k, sizes.first_stride, sizes.second_stride, sizes.out_stride]
+                .map(|size| size as usize);
+        let mut c = vec![0; ldc * n];
+        for (i, j) in (0..m).flat_map(|i| (0..n).map(move |j| (i, j))) {
+            for l in 0..k {
+                let left = a[if a_transposed { l + i * lda } else { i + l * lda }];
+                let right = b[if b_transposed { j + l * ldb } else { l + j * ldb }];
+                c[i + j * ldc] += left * right;
+            }
+        }
+        c
+    }
+
+    #[test]
+    fn row_major_products_are_column_major_ones() {
+        let (rows, inner, columns) = (2, 3, 5);
+        let left: Vec<i64> = (1..7).collect();
+        let right: Vec<i64> = (1..16).map(|x| x * x).collect();
+        for transposed in [[false, false], [false, true], [true, false], [true, true]] {
+            let product = Product {
+                left: Factor { buffer: &left, transposed: transposed[0] },
+                right: Factor { buffer: &right, transposed: transposed[1] },
+                out: &left,
+                rows,
+                inner,
+                columns,
+                alpha: 1.0,
+                beta: 0.0,
+            };
+            let mut expected = Vec::new();
+            for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column))) {
+                let entry = |i: usize| {
+                    left[if transposed[0] { i * rows + row } else { row * inner + i }]
+                        * right[if transposed[1] { column * inner + i } else { i * columns + column }]
+                };
+                expected.push((0..inner).map(entry).sum::<i64>());
+            }
+            let sizes = ColumnMajor::new(&product).expect("small sizes");
+            assert_eq!(gemm(&right, transposed[1], &left, transposed[0], sizes), expected, "{transposed:?}");
+        }
     }
 }

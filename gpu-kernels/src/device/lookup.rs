@@ -67,9 +67,35 @@ struct Leaves<R: Runtime> {
     entries: Array<R, F>,
 }
 
+/// Checks what the kernels rely on to stay inside the stack and the tables: blocks follow one another from 0, inside the
+/// stack, and a block of multiplicities is as large as its table.
+fn check_layout<R: Runtime>(session: &DeviceSession<'_, R>) -> Result<(), KernelError> {
+    let layout = session.tensors.layout;
+    let mut end = 0usize;
+    for block in &layout.blocks {
+        let size = 1usize.checked_shl(block.variables as u32).unwrap_or(usize::MAX);
+        let fits = block.offset == end && size <= session.stack.len() - end;
+        let suits = match block.leaf {
+            Leaf::Table(table) => table.variables() == block.variables,
+            _ => true,
+        };
+        if !fits || !suits || block.unit_variables > block.variables {
+            return session
+                .refuse(format!("expected a block of the stack after position {end}, found {block:?}"));
+        }
+        end += size;
+    }
+    if layout.example_variables > layout.variables {
+        let (found, most) = (layout.example_variables, layout.variables);
+        return session.refuse(format!("expected at most {most} example variables, found {found}"));
+    }
+    Ok(())
+}
+
 impl<R: Runtime> Leaves<R> {
     fn new(session: &DeviceSession<'_, R>, challenges: &LookupChallenges<F>) -> Result<Self, KernelError> {
         let (runtime, layout) = (session.runtime, session.tensors.layout);
+        check_layout(session)?;
         let total = layout.tables.iter().map(|table| 1usize << table.variables()).sum();
         let entries = Array::<R, F>::zeros(runtime, total)?;
         let mut starts = Vec::with_capacity(layout.tables.len());

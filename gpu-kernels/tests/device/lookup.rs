@@ -7,9 +7,9 @@ use weightproof_circuits::field::F;
 use weightproof_circuits::layout::{Layout, Leaf, Table, Tensor};
 use weightproof_circuits::multilinear::eq_table;
 use weightproof_circuits::program::Program;
-use weightproof_gpu_kernels::kernels::KernelError;
+use weightproof_gpu_kernels::kernels::{KernelError, Tensors};
 
-use crate::support::{Draw, Instance, bind};
+use crate::support::{Draw, Instance, bind, devices};
 
 /// A program with every kind of leaf, padding on each axis and a tail, and a stack of which most values are in their
 /// tables but some are not.
@@ -162,4 +162,44 @@ fn the_tree_and_its_rounds_are_those_of_the_leaves() {
         }
         assert!(matches!(tree.descend(&point, &lambda), Err(KernelError::Device { .. })), "below the leaves");
     });
+}
+
+#[test]
+fn layouts_that_lead_out_of_the_stack_are_refused() {
+    let mut draw = Draw(18);
+    let instance = instance(&mut draw);
+    let challenges = LookupChallenges { gamma: F::ONE, beta: F::ONE, alpha: F::ONE };
+    type Change = fn(&mut Layout);
+    let changes: [Change; 8] = [
+        |layout| layout.blocks[0].offset = 1,
+        |layout| layout.blocks.swap(0, 3),
+        |layout| layout.blocks[2].variables = 40,
+        |layout| layout.blocks[2].variables = 64,
+        |layout| layout.blocks[4].unit_variables = 50,
+        |layout| layout.example_variables = 64,
+        |layout| layout.tables.retain(|table| *table != Table::Signed16),
+        // A pair whose partner is not there.
+        |layout| {
+            layout
+                .blocks
+                .pop()
+                .into_iter()
+                .for_each(|_| layout.blocks.retain(|b| b.tensor != Tensor::Sign(1)))
+        },
+    ];
+    for (index, change) in changes.into_iter().enumerate() {
+        let mut layout = instance.layout.clone();
+        change(&mut layout);
+        let changed = Tensors { layout: &layout, ..instance.tensors() };
+        for device in devices() {
+            let session = device.open(changed).unwrap();
+            let refused = session.lookup(&challenges).err();
+            assert!(matches!(refused, Some(KernelError::Device { .. })), "change {index}: {refused:?}");
+        }
+    }
+    let short = Tensors { exponential: &instance.exponential[1..], ..instance.tensors() };
+    for device in devices() {
+        let session = device.open(short).unwrap();
+        assert!(matches!(session.lookup(&challenges), Err(KernelError::Device { .. })));
+    }
 }
