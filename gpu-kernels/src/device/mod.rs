@@ -1,4 +1,4 @@
-//! The CUDA implementation of [`Kernels`](crate::kernels::Kernels).
+//! The CUDA implementation of [`Kernels`].
 //!
 //! The kernels are in `cuda/`, in a subset of CUDA C++ that is C11 too. NVRTC compiles them when a device is opened; for
 //! tests (feature `host-device`) a C compiler compiles the same sources for the host. [`Device`] is the same over either

@@ -50,12 +50,6 @@ impl<R: Runtime> Located<'_, R> {
 
 impl<'a, R: Runtime> DeviceSession<'a, R> {
     pub fn new(runtime: &'a R, tensors: Tensors<'a>) -> Result<Self, KernelError> {
-        if tensors.base.layers.len() != tensors.layout.depth()
-            || tensors.update.layers.len() != tensors.layout.depth()
-        {
-            let depth = tensors.layout.depth();
-            return Err(failure(runtime.name(), format!("expected a model and an update of {depth} layers")));
-        }
         let expected = 1usize << tensors.layout.variables;
         if tensors.stack.len() != expected {
             let found = tensors.stack.len();
@@ -65,8 +59,13 @@ impl<'a, R: Runtime> DeviceSession<'a, R> {
             ));
         }
         let exponential: Vec<i32> = tensors.exponential.iter().map(|e| i32::from(*e)).collect();
-        let parameters =
-            |model: &Parameters| Array::upload(runtime, &stack_parameters(tensors.layout, model));
+        let parameters = |model: &Parameters| match stack_parameters(tensors.layout, model) {
+            Some(stack) => Array::upload(runtime, &stack),
+            None => Err(failure(
+                runtime.name(),
+                "expected a model and an update of the layout's shape, found another",
+            )),
+        };
         Ok(Self {
             runtime,
             tensors,
@@ -151,16 +150,22 @@ impl<'a, R: Runtime> DeviceSession<'a, R> {
     }
 }
 
-/// A model's integers, stacked and padded as `layout.parameters` says.
-fn stack_parameters(layout: &Layout, model: &Parameters) -> Vec<i64> {
+/// A model's integers, stacked and padded as `layout.parameters` says; `None` when the model has another shape.
+fn stack_parameters(layout: &Layout, model: &Parameters) -> Option<Vec<i64>> {
     let mut stack = vec![0; 1 << layout.parameter_variables];
     for block in &layout.parameters {
-        let layer = &model.layers[block.layer - 1];
+        let layer = model.layers.get(block.layer.checked_sub(1)?)?;
         let values = if block.is_bias { &layer.biases } else { &layer.weights };
-        let rows = stack[block.offset..].chunks_mut(1 << block.output_variables);
-        rows.zip(values.chunks(layer.outputs)).for_each(|(out, row)| out[..row.len()].copy_from_slice(row));
+        let size = 1usize << (block.input_variables + block.output_variables);
+        let rows = stack.get_mut(block.offset..block.offset + size)?.chunks_mut(1 << block.output_variables);
+        if layer.outputs == 0 || values.len().div_ceil(layer.outputs) > rows.len() {
+            return None;
+        }
+        for (out, row) in rows.zip(values.chunks(layer.outputs)) {
+            out.get_mut(..row.len())?.copy_from_slice(row);
+        }
     }
-    stack
+    Some(stack)
 }
 
 impl<R: Runtime> Session for DeviceSession<'_, R> {

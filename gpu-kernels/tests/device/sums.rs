@@ -125,3 +125,19 @@ fn a_stack_of_another_size_is_refused() {
         assert_eq!(reason, "expected a stack of 16 integers, found 15");
     }
 }
+
+#[test]
+fn a_model_of_another_shape_is_refused() {
+    let instance = Instance::new(4, 8, &mut Draw(19));
+    let mut changed = vec![instance.base.clone(); 4];
+    changed[0].layers.pop();
+    changed[1].layers[0].outputs = 9;
+    changed[2].layers[1].weights.extend([0; 8]);
+    changed[3].layers[1].outputs = 0;
+    for base in &changed {
+        for device in crate::support::devices() {
+            let tensors = weightproof_gpu_kernels::kernels::Tensors { base, ..instance.tensors() };
+            assert!(matches!(device.open(tensors), Err(KernelError::Device { .. })));
+        }
+    }
+}
