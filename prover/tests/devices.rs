@@ -3,7 +3,7 @@
 mod common;
 mod sealing;
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use sealing::Case;
@@ -14,6 +14,8 @@ use weightproof_circuits::field::F;
 use weightproof_circuits::parameters::Parameters;
 use weightproof_circuits::program::Program;
 use weightproof_gpu_kernels::cpu::session::Cpu;
+use weightproof_gpu_kernels::device::Device;
+use weightproof_gpu_kernels::device::host::Host;
 use weightproof_gpu_kernels::kernels::{
     GateLayer, GateSum, KernelError, Kernels, LookupTree, Session, Source, Tensors, TrainingInput,
 };
@@ -36,7 +38,9 @@ fn case(program: Program, seed: u64) -> Case {
 
 #[test]
 fn every_device_makes_the_same_proof() {
-    let devices: [&dyn Kernels; 2] = [&Cpu::portable(), cpu()];
+    // The device's kernels, compiled for the host: the same sources and the same driver as on a GPU.
+    let host = Device::new(Arc::new(Host::new(64)));
+    let devices: [&dyn Kernels; 3] = [&Cpu::portable(), cpu(), &host];
     for (index, program) in programs().into_iter().enumerate() {
         let case = case(program, 40 + index as u64);
         let run = case.run(case.statement(9));
