@@ -70,6 +70,13 @@ impl Progress for Bars {
         }
     }
 
+    fn note(&self, text: &str) {
+        match &*self.current.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(bar) => bar.suspend(|| eprintln!("note: {text}")),
+            None => eprintln!("note: {text}"),
+        }
+    }
+
     fn cancelled(&self) -> bool {
         self.interrupted.load(Ordering::SeqCst)
     }

@@ -1,6 +1,7 @@
 //! The command line.
 mod member;
 
+use crate::device::DeviceName;
 use crate::exit;
 use crate::output::{parse_hex32, parse_size};
 use clap::{Args, Parser, Subcommand};
@@ -188,6 +189,9 @@ pub struct Train {
     /// What makes each proof zero-knowledge; a chain may mix them
     #[arg(long, value_enum, default_value_t)]
     pub seal: SealName,
+    /// Where to train and prove: the first GPU or the CPU (auto), cpu, or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    pub device: DeviceName,
     /// Refuse before starting if the estimate is larger, e.g. 8GiB
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub memory_limit: Option<u64>,

@@ -2,6 +2,7 @@
 use crate::bars::Bars;
 use crate::cache::Cache;
 use crate::cli::SealName;
+use crate::device::DeviceName;
 use crate::failure::Failure;
 use crate::locations;
 use crate::output::hex;
@@ -18,6 +19,7 @@ use weightproof_circuits::parameters::Parameters;
 use weightproof_circuits::program::Program;
 use weightproof_circuits::seal::halo2::key::{self, KeyError};
 use weightproof_circuits::statement::{MODE_OPEN, MODE_PRIVATE, SEAL_HALO2, SEAL_SIGMA, Statement};
+use weightproof_gpu_kernels::kernels::Kernels;
 use weightproof_prover::argument::ProveError;
 use weightproof_prover::data::{Examples, Share};
 use weightproof_prover::float::{self, FloatError, FloatModel};
@@ -167,6 +169,8 @@ pub struct Made {
     pub prove_seconds: f64,
     /// Seconds of each proving stage.
     pub stages: BTreeMap<String, f64>,
+    /// The device that made the proof.
+    pub device: String,
 }
 
 /// The name of the generators in the cache; another derivation needs another name.
@@ -227,6 +231,7 @@ pub struct Proving {
     generators: Arc<Generators>,
     layout: Layout,
     seal: Option<SealProver>,
+    kernels: Box<dyn Kernels>,
 }
 
 impl Proving {
@@ -234,8 +239,15 @@ impl Proving {
     /// its keys where the seal has any.
     ///
     /// # Errors
-    /// [`Failure::Program`] when the program is too large for the halo2 seal.
-    pub fn open(program: &Program, seal: SealName, bars: &Bars) -> Result<Proving, Failure> {
+    /// [`Failure::Program`] when the program is too large for the halo2 seal, [`Failure::Usage`] when the device cannot be
+    /// used.
+    pub fn open(
+        program: &Program,
+        seal: SealName,
+        device: DeviceName,
+        bars: &Bars,
+    ) -> Result<Proving, Failure> {
+        let kernels = device.open(bars)?;
         let layout = Layout::new(program);
         // The mask is one more value of one message.
         let (rows, messages) = generator_counts(&layout.clone().masked(), program);
@@ -249,7 +261,7 @@ impl Proving {
                 Some(SealProver::new(program, parameters).map_err(refused)?)
             }
         };
-        Ok(Proving { generators, layout, seal })
+        Ok(Proving { generators, layout, seal, kernels })
     }
 
     /// Commits to the training rows.
@@ -290,6 +302,7 @@ impl Proving {
             payout: request.slot.payout.clone(),
             secret: &*request.dataset.hedge,
             seal: self.seal.as_ref().map_or(Seal::Sigma, Seal::Halo2),
+            kernels: &*self.kernels,
         };
         let made =
             contribute(&job, &Committer::new(&self.generators), bars).map_err(|error| match error {
@@ -308,6 +321,7 @@ impl Proving {
             train_seconds: made.train_seconds,
             prove_seconds: made.prove_seconds,
             stages,
+            device: made.device,
         })
     }
 }

@@ -14,6 +14,7 @@ mod client;
 mod commands;
 pub mod config;
 pub mod core;
+mod device;
 mod engine;
 mod exit;
 mod failure;

@@ -44,6 +44,9 @@ pub struct Finished {
     pub loss: f64,
     /// Seconds of each proving stage.
     pub stages: BTreeMap<String, f64>,
+    /// The device that made the proof; empty in runs that were begun before it was recorded.
+    #[serde(default)]
+    pub device: String,
 }
 
 /// `run.json`: a run that has its commitment and its beacon.

@@ -3,8 +3,8 @@
 mod common;
 mod sealing;
 
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use sealing::Case;
 use weightproof_circuits::argument::lookup::LookupChallenges;

@@ -1,5 +1,6 @@
 //! Arguments of the commands that talk to a node.
 use super::SealName;
+use crate::device::DeviceName;
 use crate::output::{parse_hex32, parse_size};
 use crate::transport::certificate::Fingerprint;
 use clap::{Args, Subcommand};
@@ -106,6 +107,9 @@ pub struct Contribute {
     /// What makes each proof zero-knowledge
     #[arg(long, value_enum, default_value_t)]
     pub seal: SealName,
+    /// Where to train and prove: the first GPU or the CPU (auto), cpu, or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    pub device: DeviceName,
     /// Refuse before starting if the estimate is larger, e.g. 8GiB
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub memory_limit: Option<u64>,

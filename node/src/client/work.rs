@@ -11,6 +11,7 @@ use super::space::Space;
 use super::upload::Parcel;
 use crate::cli::SealName;
 use crate::commands::estimate::{describe, estimate_line};
+use crate::device::DeviceName;
 use crate::engine::{self, Dataset, Proving, Request, Slot, Verifying};
 use crate::failure::Failure;
 use crate::locations;
@@ -37,6 +38,8 @@ pub struct Options<'a> {
     pub space: Option<&'a str>,
     /// The seal.
     pub seal: SealName,
+    /// Where to train and prove.
+    pub device: DeviceName,
     /// Most memory, if there is a limit.
     pub memory_limit: Option<u64>,
     /// Account to reward, if not the own one.
@@ -117,7 +120,7 @@ impl<'a> Work<'a> {
         );
         let folder = Folder::open(&locations::data()?, &node.profile().name, &space.spec.name)?;
         let signer = persist(&mut node, output, |node| node.signer(options.passphrase_file))?;
-        let proving = Proving::open(&space.program, options.seal, node.bars())?;
+        let proving = Proving::open(&space.program, options.seal, options.device, node.bars())?;
         let secret = folder.secret(&space.id, &table.digest(), label);
         let dataset = commit(&proving, &examples, &secret, &node)?;
         node.bars().clear();
@@ -396,10 +399,11 @@ impl<'a> Work<'a> {
         self.output.line(
             "prove",
             format!(
-                "in {}   proof {}   seal {}",
+                "in {}   proof {}   seal {}   on {}",
                 duration(made.prove_seconds),
                 size(checked.proof_bytes),
-                checked.statement.seal
+                checked.statement.seal,
+                made.device
             ),
         );
         self.output.line("verify", format!("ok in {}   wrote {}", duration(checked.seconds), path.display()));

@@ -7,6 +7,7 @@ use crate::client::profile::Profiles;
 use crate::client::receipt::Settled;
 use crate::client::upload::Parcel;
 use crate::client::work::{Options, Registration, Work, goes_on};
+use crate::device::DeviceName;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Output, hex};
@@ -25,6 +26,7 @@ pub fn register(arguments: &Register, output: &Output) -> Result<Exit, Failure> 
         label: arguments.label.as_deref(),
         space: arguments.space.space.as_deref(),
         seal: SealName::Sigma,
+        device: DeviceName::Cpu,
         memory_limit: None,
         payout: None,
         passphrase_file: arguments.unlock.passphrase_file.as_deref(),
@@ -55,6 +57,7 @@ pub fn once(arguments: &Train, output: &Output) -> Result<Exit, Failure> {
         label: Some(&arguments.label),
         space: arguments.space.as_deref(),
         seal: arguments.seal,
+        device: arguments.device,
         memory_limit: arguments.memory_limit,
         payout: None,
         passphrase_file: arguments.passphrase_file.as_deref(),
@@ -77,6 +80,7 @@ pub fn run(arguments: &Contribute, output: &Output) -> Result<Exit, Failure> {
         label: arguments.label.as_deref(),
         space: arguments.space.space.as_deref(),
         seal: arguments.seal,
+        device: arguments.device,
         memory_limit: arguments.memory_limit,
         payout: arguments.payout,
         passphrase_file: arguments.unlock.passphrase_file.as_deref(),

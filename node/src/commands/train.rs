@@ -49,7 +49,7 @@ pub fn run(arguments: &Train, output: &Output) -> Result<Exit, Failure> {
 
     let bars = Bars::new();
     let directory = RunDirectory::open(&arguments.out)?;
-    let proving = Proving::open(program, arguments.seal, &bars)?;
+    let proving = Proving::open(program, arguments.seal, arguments.device, &bars)?;
     let mut session = Session::begin(arguments, &plan, &directory, &proving, &bars, output)?;
     let mut model = session.current_model()?;
     while session.state.finished.len() < arguments.contributions as usize {
@@ -237,6 +237,7 @@ impl<'a> Session<'a> {
             proof_bytes: checked.proof_bytes,
             loss: made.last_loss,
             stages: made.stages,
+            device: made.device.clone(),
         });
         self.directory.save(&self.state)?;
         self.bars.clear();
@@ -254,10 +255,11 @@ impl<'a> Session<'a> {
         self.output.line(
             "prove",
             format!(
-                "in {}   proof {}   seal {}",
+                "in {}   proof {}   seal {}   on {}",
                 duration(made.prove_seconds),
                 size(checked.proof_bytes),
-                checked.statement.seal
+                checked.statement.seal,
+                made.device
             ),
         );
         let name =

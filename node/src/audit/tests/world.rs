@@ -20,6 +20,7 @@ use crate::audit::bundle::{self, Carried, Entries, Header, Writer};
 use crate::bars::Bars;
 use crate::cli::SealName;
 use crate::core::{Core, Decided, Judgement};
+use crate::device::DeviceName;
 use crate::engine::{self, Dataset, Proving, Request, Slot};
 use crate::judge::{self, Judge};
 use crate::store::{DATABASE, Sqlite};
@@ -66,7 +67,7 @@ pub fn program() -> Program {
 impl Tools {
     fn new(seal: SealName) -> Tools {
         let (bars, program) = (Bars::new(), program());
-        let proving = Proving::open(&program, seal, &bars).unwrap();
+        let proving = Proving::open(&program, seal, DeviceName::Cpu, &bars).unwrap();
         let commit = |shift: i16| {
             let rows: i16 = 8;
             let features = (0..rows * 3).map(|place| (place * 37 + shift) % 256 - 128).collect();
