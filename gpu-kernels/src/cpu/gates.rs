@@ -58,11 +58,14 @@ impl<L: Lanes> SplitClaim<L> {
     }
 }
 
+/// A claim in one row: its lanes, entered, and its factors within the row.
+type RowClaim<'a, L> = (Vec<F>, &'a [<L as Lanes>::Constant]);
+
 /// Fills one row of the arrays.
 struct Fill<'a, L: Lanes> {
     out: &'a mut [Gate<L>],
-    /// For `E_A` and `E_Δ`: lanes and low factors of each claim.
-    claims: [Vec<(Vec<F>, &'a [L::Constant])>; 2],
+    /// For `E_A` and `E_Δ`.
+    claims: [Vec<RowClaim<'a, L>>; 2],
     /// `g, Q, P`.
     integers: [&'a [i32]; 3],
     first: usize,
@@ -72,63 +75,47 @@ struct Fill<'a, L: Lanes> {
 impl<L: Lanes> Kernel<L> for Fill<'_, L> {
     type Output = ();
     #[inline(always)]
-    unsafe fn run(self) {
-        // SAFETY: this is a kernel. A sum below 2p and a product below 2p are reduced to 2p.
-        unsafe {
-            for (weight, claims) in self.claims.iter().enumerate() {
-                for (lanes, low) in claims {
-                    let lanes = L::gather(lanes, 0, 1);
-                    for (gate, low) in self.out.iter_mut().zip(*low) {
-                        let sum = L::load(&gate[weight]).add(lanes.mul(L::spread(low)));
-                        gate[weight] = sum.reduce().store();
-                    }
+    fn run(self, token: L::Token) {
+        // A sum below 2p and a product below 2p are reduced to 2p.
+        for (weight, claims) in self.claims.iter().enumerate() {
+            for (lanes, low) in claims {
+                let lanes = L::gather(token, lanes, 0, 1);
+                for (gate, low) in self.out.iter_mut().zip(*low) {
+                    let sum = L::load(token, &gate[weight]).add(lanes.mul(L::spread(token, low)));
+                    gate[weight] = sum.reduce().store();
                 }
             }
-            for (i, gate) in self.out.iter_mut().enumerate() {
-                for (slot, integers) in gate[2..].iter_mut().zip(self.integers) {
-                    *slot = L::integers(integers, self.first + i, self.stride).store();
-                }
+        }
+        for (i, gate) in self.out.iter_mut().enumerate() {
+            for (slot, integers) in gate[2..].iter_mut().zip(self.integers) {
+                *slot = L::integers(token, integers, self.first + i, self.stride).store();
             }
         }
     }
 }
 
 /// The five values of a block.
-///
-/// # Safety
-/// As for [`Lanes`].
 #[inline(always)]
-unsafe fn load_gate<L: Lanes>(gate: &Gate<L>) -> [L; 5] {
+fn load_gate<L: Lanes>(token: L::Token, gate: &Gate<L>) -> [L; 5] {
     let [a, b, c, d, e] = gate;
-    // SAFETY: the caller's.
-    unsafe { [L::load(a), L::load(b), L::load(c), L::load(d), L::load(e)] }
+    [L::load(token, a), L::load(token, b), L::load(token, c), L::load(token, d), L::load(token, e)]
 }
 
 /// Binds the first two blocks.
-///
-/// # Safety
-/// As for [`Lanes`].
 #[inline(always)]
-unsafe fn bind_gates<L: Lanes>(factors: [L; 2], gates: &[Gate<L>]) -> [L; 5] {
-    // SAFETY: the caller's.
-    unsafe {
-        let (mut even, odd) = (load_gate::<L>(&gates[0]), load_gate::<L>(&gates[1]));
-        for (even, odd) in even.iter_mut().zip(odd) {
-            *even = bind(factors, *even, odd);
-        }
-        even
+fn bind_gates<L: Lanes>(token: L::Token, factors: [L; 2], gates: &[Gate<L>]) -> [L; 5] {
+    let (mut even, odd) = (load_gate::<L>(token, &gates[0]), load_gate::<L>(token, &gates[1]));
+    for (even, odd) in even.iter_mut().zip(odd) {
+        *even = bind(factors, *even, odd);
     }
+    even
 }
 
 /// Adds `g·(E_A·Q + E_Δ·P)`.
-///
-/// # Safety
-/// As for [`Lanes`].
 #[inline(always)]
-unsafe fn add_gate<L: Lanes>(sum: &mut L::Sum, gate: [L; 5]) {
+fn add_gate<L: Lanes>(sum: &mut L::Sum, gate: [L; 5]) {
     let [activation, error, sign, pre_activation, back_sum] = gate;
-    // SAFETY: the caller's.
-    unsafe { L::sum_add(sum, L::mul_add([activation, error], [pre_activation, back_sum]), sign) }
+    L::sum_add(sum, L::mul_add([activation, error], [pre_activation, back_sum]), sign)
 }
 
 /// Binds where factors are given, and sums the cubic at 0, −1 and its leading coefficient.
@@ -142,54 +129,55 @@ struct Sums<'a, L: Lanes> {
 impl<L: Lanes> Kernel<L> for Sums<'_, L> {
     type Output = [F; 3];
     #[inline(always)]
-    unsafe fn run(self) -> [F; 3] {
-        // SAFETY: this is a kernel. Values are below 3p, so differences are below 7p and values at −1 below 10p; two
+    fn run(self, token: L::Token) -> [F; 3] {
+        // Values are below 3p, so differences are below 7p and values at −1 below 10p; two
         // products of these are below 51p.
-        unsafe {
-            let factors = match self.bound {
-                Some([even, odd]) => Some([L::spread(even), L::spread(odd)]),
-                None => None,
-            };
-            let mut sums = [L::empty_sum(); 3];
-            for group in 0..self.groups {
-                let ends = match factors {
-                    None => [load_gate::<L>(&self.gates[2 * group]), load_gate(&self.gates[2 * group + 1])],
-                    Some(factors) => {
-                        let ends = [
-                            bind_gates::<L>(factors, &self.gates[4 * group..]),
-                            bind_gates(factors, &self.gates[4 * group + 2..]),
-                        ];
-                        for (end, gate) in ends.iter().enumerate() {
-                            for (slot, value) in self.out[2 * group + end].iter_mut().zip(gate) {
-                                *slot = value.store();
-                            }
+        let factors = match self.bound {
+            Some([even, odd]) => Some([L::spread(token, even), L::spread(token, odd)]),
+            None => None,
+        };
+        let mut sums = [L::empty_sum(token); 3];
+        for group in 0..self.groups {
+            let ends = match factors {
+                None => [
+                    load_gate::<L>(token, &self.gates[2 * group]),
+                    load_gate(token, &self.gates[2 * group + 1]),
+                ],
+                Some(factors) => {
+                    let ends = [
+                        bind_gates::<L>(token, factors, &self.gates[4 * group..]),
+                        bind_gates(token, factors, &self.gates[4 * group + 2..]),
+                    ];
+                    for (end, gate) in ends.iter().enumerate() {
+                        for (slot, value) in self.out[2 * group + end].iter_mut().zip(gate) {
+                            *slot = value.store();
                         }
-                        ends
                     }
-                };
-                let [even, odd] = ends;
-                let (mut negative, mut difference) = (even, even);
-                for array in 0..5 {
-                    difference[array] = odd[array].sub(even[array]);
-                    negative[array] = even[array].add(even[array].sub(odd[array]));
+                    ends
                 }
-                add_gate(&mut sums[0], even);
-                add_gate(&mut sums[1], negative);
-                add_gate(&mut sums[2], difference);
-                if group % TERMS == TERMS - 1 {
-                    for sum in &mut sums {
-                        L::carry(sum);
-                    }
+            };
+            let [even, odd] = ends;
+            let (mut negative, mut difference) = (even, even);
+            for array in 0..5 {
+                difference[array] = odd[array].sub(even[array]);
+                negative[array] = even[array].add(even[array].sub(odd[array]));
+            }
+            add_gate(&mut sums[0], even);
+            add_gate(&mut sums[1], negative);
+            add_gate(&mut sums[2], difference);
+            if group % TERMS == TERMS - 1 {
+                for sum in &mut sums {
+                    L::carry(sum);
                 }
             }
-            let ones = [F::ONE; 8];
-            let mut out = [F::ZERO; 3];
-            for (out, sum) in out.iter_mut().zip(&mut sums) {
-                L::carry(sum);
-                *out = L::total(*sum, &ones[..L::LANES]);
-            }
-            out
         }
+        let ones = [F::ONE; 8];
+        let mut out = [F::ZERO; 3];
+        for (out, sum) in out.iter_mut().zip(&mut sums) {
+            L::carry(sum);
+            *out = L::total(*sum, &ones[..L::LANES]);
+        }
+        out
     }
 }
 

@@ -300,10 +300,13 @@ fn leaving() -> &'static [F; 2] {
     FACTORS.get_or_init(|| [power_of_two(252), inverse_power_of_two(8)])
 }
 
+/// Shows that the processor has the instructions: only [`Lanes::vectorize`] makes one, after it has looked.
+#[derive(Clone, Copy)]
+pub struct Available(());
+
 #[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512vl")]
-fn with_instructions<K: Kernel<EightLanes>>(kernel: K) -> K::Output {
-    // SAFETY: a kernel may run where the instructions are on.
-    unsafe { kernel.run() }
+fn with_instructions<K: Kernel<EightLanes>>(kernel: K, token: Available) -> K::Output {
+    kernel.run(token)
 }
 
 /// `4p`.
@@ -368,12 +371,13 @@ const OFFSET_ELEMENT: [u64; 5] = {
 
 type Inner = Eight<Config>;
 
-/// Eight elements of `F` in the form of a [`Block`].
+/// Eight elements of `F` in the form of a [`Block`]; made with a token only.
 #[derive(Clone, Copy)]
 pub struct EightLanes(Inner);
 
 impl Lanes for EightLanes {
     const LANES: usize = 8;
+    type Token = Available;
     type Block = Block;
     type Constant = [u64; 5];
     type Sum = EightSum;
@@ -381,7 +385,7 @@ impl Lanes for EightLanes {
     fn vectorize<K: Kernel<Self>>(kernel: K) -> K::Output {
         assert!(is_available(), "this implementation is chosen only where the processor has it");
         // SAFETY: checked above.
-        unsafe { with_instructions(kernel) }
+        unsafe { with_instructions(kernel, Available(())) }
     }
 
     fn enter(value: F) -> F {
@@ -407,8 +411,8 @@ impl Lanes for EightLanes {
     }
 
     #[inline(always)]
-    unsafe fn load(block: &Block) -> Self {
-        // SAFETY: a block is five aligned vectors; the caller's instruction set.
+    fn load(_token: Available, block: &Block) -> Self {
+        // SAFETY: a block is five aligned vectors; a token was given.
         let limb = |i: usize| block.0[i].as_ptr().cast();
         // An array of expressions, here and below: a closure handed to another function would not be compiled with the
         // instruction set.
@@ -424,32 +428,32 @@ impl Lanes for EightLanes {
     }
 
     #[inline(always)]
-    unsafe fn store(self) -> Block {
+    fn store(self) -> Block {
         let mut block = Block([[0; 8]; 5]);
         for (limb, vector) in block.0.iter_mut().zip(self.0.limbs) {
-            // SAFETY: a block is five aligned vectors; the caller's instruction set.
+            // SAFETY: a block is five aligned vectors; the value was made with a token.
             unsafe { _mm512_store_si512(limb.as_mut_ptr().cast(), vector) }
         }
         block
     }
 
     #[inline(always)]
-    unsafe fn spread(constant: &[u64; 5]) -> Self {
-        // SAFETY: the caller's instruction set.
+    fn spread(_token: Available, constant: &[u64; 5]) -> Self {
+        // SAFETY: a token was given.
         let [a, b, c, d, e] = *constant;
         Self(Inner::of(unsafe { [set(a), set(b), set(c), set(d), set(e)] }))
     }
 
     #[inline(always)]
-    unsafe fn gather(entered: &[F], first: usize, stride: usize) -> Self {
+    fn gather(_token: Available, entered: &[F], first: usize, stride: usize) -> Self {
         let range = &entered[first..=first + 7 * stride];
-        // SAFETY: the range holds all eight elements; the caller's instruction set.
+        // SAFETY: the range holds all eight elements; a token was given.
         unsafe { Self(Inner::load(range.as_ptr(), stride)) }
     }
 
     #[inline(always)]
-    unsafe fn integers(integers: &[i32], first: usize, stride: usize) -> Self {
-        // SAFETY: the caller's instruction set.
+    fn integers(token: Available, integers: &[i32], first: usize, stride: usize) -> Self {
+        // SAFETY: a token was given.
         unsafe {
             let mut values = [OFFSET as i64; 8];
             for (lane, value) in values.iter_mut().enumerate() {
@@ -462,25 +466,25 @@ impl Lanes for EightLanes {
                 columns[i + 1] = _mm512_madd52hi_epu64(columns[i + 1], unsigned, set(limb));
             }
             let element = Inner::of(Inner::montgomery(columns));
-            Self(element.sub(Self::spread(&OFFSET_ELEMENT).0))
+            Self(element.sub(Self::spread(token, &OFFSET_ELEMENT).0))
         }
     }
 
     #[inline(always)]
-    unsafe fn add(self, other: Self) -> Self {
-        // SAFETY: the caller's instruction set.
+    fn add(self, other: Self) -> Self {
+        // SAFETY: the value was made with a token.
         unsafe { Self(self.0.add(other.0)) }
     }
 
     #[inline(always)]
-    unsafe fn sub(self, other: Self) -> Self {
-        // SAFETY: the caller's instruction set.
+    fn sub(self, other: Self) -> Self {
+        // SAFETY: the value was made with a token.
         unsafe { Self(self.0.add_and_subtract(QUADRUPLE, other.0)) }
     }
 
     #[inline(always)]
-    unsafe fn mul(self, other: Self) -> Self {
-        // SAFETY: the caller's instruction set.
+    fn mul(self, other: Self) -> Self {
+        // SAFETY: the value was made with a token.
         unsafe {
             let mut columns = [_mm512_setzero_si512(); 10];
             Inner::multiply_into(&mut columns, self.0.limbs, other.0.limbs);
@@ -489,8 +493,8 @@ impl Lanes for EightLanes {
     }
 
     #[inline(always)]
-    unsafe fn mul_add<const N: usize>(a: [Self; N], b: [Self; N]) -> Self {
-        // SAFETY: the caller's instruction set.
+    fn mul_add<const N: usize>(a: [Self; N], b: [Self; N]) -> Self {
+        // SAFETY: the value was made with a token.
         unsafe {
             let mut columns = [_mm512_setzero_si512(); 10];
             for (a, b) in a.into_iter().zip(b) {
@@ -501,27 +505,27 @@ impl Lanes for EightLanes {
     }
 
     #[inline(always)]
-    unsafe fn reduce(self) -> Self {
-        // SAFETY: the caller's instruction set.
+    fn reduce(self) -> Self {
+        // SAFETY: the value was made with a token.
         unsafe { Self(Inner::of(Inner::reduce_once(self.0.limbs, Modulus::<Config>::DOUBLE))) }
     }
 
     #[inline(always)]
-    unsafe fn empty_sum() -> EightSum {
-        // SAFETY: the caller's instruction set.
+    fn empty_sum(_token: Available) -> EightSum {
+        // SAFETY: a token was given.
         EightSum { columns: [unsafe { _mm512_setzero_si512() }; 10] }
     }
 
     #[inline(always)]
-    unsafe fn sum_add(sum: &mut EightSum, a: Self, b: Self) {
-        // SAFETY: the caller's instruction set. A column takes at most nine terms below 2^52 a product, and `TERMS` times
+    fn sum_add(sum: &mut EightSum, a: Self, b: Self) {
+        // SAFETY: the value was made with a token. A column takes at most nine terms below 2^52 a product, and `TERMS` times
         // that, with what a carry leaves, is below 2^64.
         unsafe { Inner::multiply_into(&mut sum.columns, a.0.limbs, b.0.limbs) }
     }
 
     #[inline(always)]
-    unsafe fn carry(sum: &mut EightSum) {
-        // SAFETY: the caller's instruction set.
+    fn carry(sum: &mut EightSum) {
+        // SAFETY: the value was made with a token.
         unsafe {
             let mask = set(MASK);
             for i in 0..9 {
@@ -533,10 +537,10 @@ impl Lanes for EightLanes {
     }
 
     #[inline(always)]
-    unsafe fn total(sum: EightSum, weights: &[F]) -> F {
+    fn total(sum: EightSum, weights: &[F]) -> F {
         let mut columns = [[0u64; 8]; 10];
         for (column, vector) in columns.iter_mut().zip(sum.columns) {
-            // SAFETY: eight words are written; the caller's instruction set.
+            // SAFETY: eight words are written; the value was made with a token.
             unsafe { _mm512_storeu_si512(column.as_mut_ptr().cast(), vector) }
         }
         let lanes = weights.iter().enumerate().map(|(lane, weight)| {

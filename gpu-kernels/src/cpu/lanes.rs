@@ -17,12 +17,13 @@ pub const TERMS: usize = 256;
 /// Bounds are multiples of `p`; all values must stay below `64p`. A factor below `αp` times one below `βp` is a product
 /// below `(αβ/4 + 1)p`.
 ///
-/// # Safety
-/// The unsafe methods require the instruction set of the implementation, which [`Lanes::vectorize`] checks and turns on
-/// for the kernel that it runs: they may be called within a kernel's [`Kernel::run`], and nowhere else.
+/// Where an implementation needs an instruction set, [`Lanes::vectorize`] checks for it and hands the kernel a token. Every
+/// value is made with a token, so that none exists where the instructions do not.
 pub trait Lanes: Copy + Send + Sync + 'static {
     /// Elements of a block, a power of two.
     const LANES: usize;
+    /// Shows that the processor has the instructions.
+    type Token: Copy;
     /// What is held in memory.
     type Block: Copy + Send + Sync;
     /// One element for all lanes.
@@ -43,35 +44,35 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     fn elements(block: &Self::Block) -> impl Iterator<Item = F>;
 
     /// Reads a block.
-    unsafe fn load(block: &Self::Block) -> Self;
+    fn load(token: Self::Token, block: &Self::Block) -> Self;
     /// Makes a block of values below `4p`.
-    unsafe fn store(self) -> Self::Block;
+    fn store(self) -> Self::Block;
     /// The constant in every lane.
-    unsafe fn spread(constant: &Self::Constant) -> Self;
+    fn spread(token: Self::Token, constant: &Self::Constant) -> Self;
     /// Lane `k` from `entered[first + k·stride]`, elements that [`Lanes::enter`] has prepared.
-    unsafe fn gather(entered: &[F], first: usize, stride: usize) -> Self;
+    fn gather(token: Self::Token, entered: &[F], first: usize, stride: usize) -> Self;
     /// Lane `k` from the integer `integers[first + k·stride]`; below `3p`.
-    unsafe fn integers(integers: &[i32], first: usize, stride: usize) -> Self;
+    fn integers(token: Self::Token, integers: &[i32], first: usize, stride: usize) -> Self;
 
     /// The sum; bounds add.
-    unsafe fn add(self, other: Self) -> Self;
+    fn add(self, other: Self) -> Self;
     /// The difference; `other` is below `4p`, and the bound grows by 4.
-    unsafe fn sub(self, other: Self) -> Self;
+    fn sub(self, other: Self) -> Self;
     /// The product.
-    unsafe fn mul(self, other: Self) -> Self;
+    fn mul(self, other: Self) -> Self;
     /// `Σ aᵢ·bᵢ`, below `(Σ αᵢβᵢ/4 + 1)p`.
-    unsafe fn mul_add<const N: usize>(a: [Self; N], b: [Self; N]) -> Self;
+    fn mul_add<const N: usize>(a: [Self; N], b: [Self; N]) -> Self;
     /// The same value below `2p`, of one below `4p`.
-    unsafe fn reduce(self) -> Self;
+    fn reduce(self) -> Self;
 
     /// No terms.
-    unsafe fn empty_sum() -> Self::Sum;
+    fn empty_sum(token: Self::Token) -> Self::Sum;
     /// Adds `a·b`; at most [`TERMS`] calls between two of [`Lanes::carry`].
-    unsafe fn sum_add(sum: &mut Self::Sum, a: Self, b: Self);
+    fn sum_add(sum: &mut Self::Sum, a: Self, b: Self);
     /// Makes room for more terms.
-    unsafe fn carry(sum: &mut Self::Sum);
-    /// `Σ_lane weights[lane]·sum[lane]`.
-    unsafe fn total(sum: Self::Sum, weights: &[F]) -> F;
+    fn carry(sum: &mut Self::Sum);
+    /// `Σ_lane weights[lane]·sum[lane]`, of a sum whose carries have been taken.
+    fn total(sum: Self::Sum, weights: &[F]) -> F;
 }
 
 /// A loop over blocks. [`Kernel::run`] is to be inlined always, so that it is compiled with the instruction set.
@@ -79,10 +80,7 @@ pub trait Kernel<L: Lanes> {
     /// What it returns.
     type Output;
     /// Runs.
-    ///
-    /// # Safety
-    /// Only [`Lanes::vectorize`] may call it.
-    unsafe fn run(self) -> Self::Output;
+    fn run(self, token: L::Token) -> Self::Output;
 }
 
 /// The two factors `(1 − c, c)` that bind a variable to `c`.
@@ -91,13 +89,9 @@ pub fn binding<L: Lanes>(challenge: &F) -> [L::Constant; 2] {
 }
 
 /// `even + c·(odd − even)` for the factors of [`binding`]: below `3p` for values below `4p`.
-///
-/// # Safety
-/// As for [`Lanes`].
 #[inline(always)]
-pub unsafe fn bind<L: Lanes>(factors: [L; 2], even: L, odd: L) -> L {
-    // SAFETY: the caller's.
-    unsafe { L::mul_add([even, odd], factors) }
+pub fn bind<L: Lanes>(factors: [L; 2], even: L, odd: L) -> L {
+    L::mul_add([even, odd], factors)
 }
 
 /// The elements of an array, in order.
@@ -117,13 +111,13 @@ pub struct One(F);
 
 impl Lanes for One {
     const LANES: usize = 1;
+    type Token = ();
     type Block = F;
     type Constant = F;
     type Sum = ProductSum;
 
     fn vectorize<K: Kernel<Self>>(kernel: K) -> K::Output {
-        // SAFETY: the methods below need no instruction set.
-        unsafe { kernel.run() }
+        kernel.run(())
     }
 
     fn enter(value: F) -> F {
@@ -140,57 +134,57 @@ impl Lanes for One {
     }
 
     #[inline(always)]
-    unsafe fn load(block: &F) -> Self {
+    fn load(_token: (), block: &F) -> Self {
         Self(*block)
     }
     #[inline(always)]
-    unsafe fn store(self) -> F {
+    fn store(self) -> F {
         self.0
     }
     #[inline(always)]
-    unsafe fn spread(constant: &F) -> Self {
+    fn spread(_token: (), constant: &F) -> Self {
         Self(*constant)
     }
     #[inline(always)]
-    unsafe fn gather(entered: &[F], first: usize, _stride: usize) -> Self {
+    fn gather(_token: (), entered: &[F], first: usize, _stride: usize) -> Self {
         Self(entered[first])
     }
     #[inline(always)]
-    unsafe fn integers(integers: &[i32], first: usize, _stride: usize) -> Self {
+    fn integers(_token: (), integers: &[i32], first: usize, _stride: usize) -> Self {
         Self(F::from(integers[first]))
     }
     #[inline(always)]
-    unsafe fn add(self, other: Self) -> Self {
+    fn add(self, other: Self) -> Self {
         Self(self.0 + other.0)
     }
     #[inline(always)]
-    unsafe fn sub(self, other: Self) -> Self {
+    fn sub(self, other: Self) -> Self {
         Self(self.0 - other.0)
     }
     #[inline(always)]
-    unsafe fn mul(self, other: Self) -> Self {
+    fn mul(self, other: Self) -> Self {
         Self(self.0 * other.0)
     }
     #[inline(always)]
-    unsafe fn mul_add<const N: usize>(a: [Self; N], b: [Self; N]) -> Self {
+    fn mul_add<const N: usize>(a: [Self; N], b: [Self; N]) -> Self {
         Self(F::sum_of_products(&a.map(|a| a.0), &b.map(|b| b.0)))
     }
     #[inline(always)]
-    unsafe fn reduce(self) -> Self {
+    fn reduce(self) -> Self {
         self
     }
     #[inline(always)]
-    unsafe fn empty_sum() -> ProductSum {
+    fn empty_sum(_token: ()) -> ProductSum {
         ProductSum::default()
     }
     #[inline(always)]
-    unsafe fn sum_add(sum: &mut ProductSum, a: Self, b: Self) {
+    fn sum_add(sum: &mut ProductSum, a: Self, b: Self) {
         sum.add(&a.0, &b.0);
     }
     #[inline(always)]
-    unsafe fn carry(_sum: &mut ProductSum) {}
+    fn carry(_sum: &mut ProductSum) {}
     #[inline(always)]
-    unsafe fn total(sum: ProductSum, weights: &[F]) -> F {
+    fn total(sum: ProductSum, weights: &[F]) -> F {
         sum.value() * weights[0]
     }
 }
@@ -225,29 +219,26 @@ mod tests {
     impl<L: Lanes> Kernel<L> for Operations<'_> {
         type Output = Vec<L::Block>;
         #[inline(always)]
-        unsafe fn run(self) -> Vec<L::Block> {
+        fn run(self, token: L::Token) -> Vec<L::Block> {
             let enter = |values: &[F]| values.iter().map(|v| L::enter(*v)).collect::<Vec<_>>();
             let (a, b) = (enter(self.a), enter(self.b));
             let factors = binding::<L>(&self.c);
-            // SAFETY: this is a kernel.
-            unsafe {
-                let (x, y) = (L::gather(&a, 0, 1), L::gather(&b, 0, 1));
-                let c = L::spread(&L::constant(&self.c));
-                let factors = [L::spread(&factors[0]), L::spread(&factors[1])];
-                let (up, down) = (x.sub(y), y.sub(x));
-                let one = L::spread(&L::constant(&F::ONE));
-                let again = L::load(&x.store());
-                vec![
-                    again.store(),
-                    x.add(y).store(),
-                    x.mul(y).store(),
-                    // 9p·9p reduced twice.
-                    up.add(down).add(x).mul(up.add(up)).mul(one).mul(one).store(),
-                    L::mul_add([up, down], [down, c]).mul(one).mul(one).store(),
-                    bind(factors, x, y).reduce().store(),
-                    L::integers(self.integers, 0, 1).store(),
-                ]
-            }
+            let (x, y) = (L::gather(token, &a, 0, 1), L::gather(token, &b, 0, 1));
+            let c = L::spread(token, &L::constant(&self.c));
+            let factors = [L::spread(token, &factors[0]), L::spread(token, &factors[1])];
+            let (up, down) = (x.sub(y), y.sub(x));
+            let one = L::spread(token, &L::constant(&F::ONE));
+            let again = L::load(token, &x.store());
+            vec![
+                again.store(),
+                x.add(y).store(),
+                x.mul(y).store(),
+                // 9p·9p reduced twice.
+                up.add(down).add(x).mul(up.add(up)).mul(one).mul(one).store(),
+                L::mul_add([up, down], [down, c]).mul(one).mul(one).store(),
+                bind(factors, x, y).reduce().store(),
+                L::integers(token, self.integers, 0, 1).store(),
+            ]
         }
     }
 
@@ -285,22 +276,19 @@ mod tests {
     impl<L: Lanes> Kernel<L> for LargestSum<'_> {
         type Output = F;
         #[inline(always)]
-        unsafe fn run(self) -> F {
-            // SAFETY: this is a kernel.
-            unsafe {
-                let x = L::gather(self.0, 0, 1);
-                // 32p, as many terms as are allowed between carries.
-                let loose = (0..5).fold(x, |x, _| x.add(x));
-                let mut sum = L::empty_sum();
-                for _ in 0..3 {
-                    for _ in 0..TERMS {
-                        L::sum_add(&mut sum, loose, loose);
-                    }
-                    L::carry(&mut sum);
+        fn run(self, token: L::Token) -> F {
+            let x = L::gather(token, self.0, 0, 1);
+            // 32p, as many terms as are allowed between carries.
+            let loose = (0..5).fold(x, |x, _| x.add(x));
+            let mut sum = L::empty_sum(token);
+            for _ in 0..3 {
+                for _ in 0..TERMS {
+                    L::sum_add(&mut sum, loose, loose);
                 }
-                let weights: Vec<F> = (1..=L::LANES as u64).map(F::from).collect();
-                L::total(sum, &weights)
+                L::carry(&mut sum);
             }
+            let weights: Vec<F> = (1..=L::LANES as u64).map(F::from).collect();
+            L::total(sum, &weights)
         }
     }
 

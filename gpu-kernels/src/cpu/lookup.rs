@@ -237,7 +237,7 @@ impl<L: Lanes> Layer<L> {
             .iter()
             .enumerate()
             .map(|(i, q)| match lambda {
-                Some(lambda) if i % 2 == 0 => F::ONE + *lambda * q,
+                Some(lambda) if i.is_multiple_of(2) => F::ONE + *lambda * q,
                 _ => F::ONE,
             })
             .collect();
@@ -253,37 +253,27 @@ impl<L: Lanes> Layer<L> {
 /// Where a kernel reads children from.
 trait Children<L: Lanes>: Sync {
     /// The numerator of the child in block `index`; `combined` is `λ` where even children hold `p + λ·q`.
-    ///
-    /// # Safety
-    /// As for [`Lanes`].
-    unsafe fn numerator(&self, index: usize, combined: Option<L>) -> L;
+    fn numerator(&self, token: L::Token, index: usize, combined: Option<L>) -> L;
     /// Its denominator.
-    ///
-    /// # Safety
-    /// As for [`Lanes`].
-    unsafe fn denominator(&self, index: usize) -> L;
+    fn denominator(&self, token: L::Token, index: usize) -> L;
 }
 
 impl<L: Lanes> Children<L> for Layer<L> {
     #[inline(always)]
-    unsafe fn numerator(&self, index: usize, combined: Option<L>) -> L {
-        // SAFETY: the caller's.
-        unsafe {
-            if self.mixed.contains(&index) {
-                return L::load(&self.numerators[index - self.mixed.start]);
-            }
-            let one = L::spread(&L::constant(&F::ONE));
-            match combined {
-                Some(lambda) if index % 2 == 0 => one.add(lambda.mul(self.denominator(index))),
-                _ => one,
-            }
+    fn numerator(&self, token: L::Token, index: usize, combined: Option<L>) -> L {
+        if self.mixed.contains(&index) {
+            return L::load(token, &self.numerators[index - self.mixed.start]);
+        }
+        let one = L::spread(token, &L::constant(&F::ONE));
+        match combined {
+            Some(lambda) if index.is_multiple_of(2) => one.add(lambda.mul(self.denominator(token, index))),
+            _ => one,
         }
     }
 
     #[inline(always)]
-    unsafe fn denominator(&self, index: usize) -> L {
-        // SAFETY: the caller's.
-        unsafe { L::load(&self.denominators[index]) }
+    fn denominator(&self, token: L::Token, index: usize) -> L {
+        L::load(token, &self.denominators[index])
     }
 }
 
@@ -319,15 +309,13 @@ impl Computed {
 
 impl<L: Lanes> Children<L> for Computed {
     #[inline(always)]
-    unsafe fn numerator(&self, index: usize, _combined: Option<L>) -> L {
-        // SAFETY: the caller's.
-        unsafe { L::gather(&self.numerators, index - self.first, self.blocks) }
+    fn numerator(&self, token: L::Token, index: usize, _combined: Option<L>) -> L {
+        L::gather(token, &self.numerators, index - self.first, self.blocks)
     }
 
     #[inline(always)]
-    unsafe fn denominator(&self, index: usize) -> L {
-        // SAFETY: the caller's.
-        unsafe { L::gather(&self.denominators, index - self.first, self.blocks) }
+    fn denominator(&self, token: L::Token, index: usize) -> L {
+        L::gather(token, &self.denominators, index - self.first, self.blocks)
     }
 }
 
@@ -343,17 +331,18 @@ struct Parents<'a, L: Lanes, C> {
 impl<L: Lanes, C: Children<L>> Kernel<L> for Parents<'_, L, C> {
     type Output = ();
     #[inline(always)]
-    unsafe fn run(self) {
+    fn run(self, token: L::Token) {
         for (i, (n, d)) in self.numerators.iter_mut().zip(self.denominators).enumerate() {
             let child = 2 * (self.first + i);
-            // SAFETY: this is a kernel. Children are below 2p, so sums of two products are below 3p and products below 2p.
-            unsafe {
-                let (p0, p1) =
-                    (self.children.numerator(child, None), self.children.numerator(child + 1, None));
-                let (q0, q1) = (self.children.denominator(child), self.children.denominator(child + 1));
-                *n = L::mul_add([p0, p1], [q1, q0]).reduce().store();
-                *d = q0.mul(q1).store();
-            }
+            // Children are below 2p, so sums of two products are below 3p and products below 2p.
+            let (p0, p1) = (
+                self.children.numerator(token, child, None),
+                self.children.numerator(token, child + 1, None),
+            );
+            let (q0, q1) =
+                (self.children.denominator(token, child), self.children.denominator(token, child + 1));
+            *n = L::mul_add([p0, p1], [q1, q0]).reduce().store();
+            *d = q0.mul(q1).store();
         }
     }
 }
@@ -394,136 +383,130 @@ struct Totals {
 impl<L: Lanes, C: Children<L>> Kernel<L> for Sums<'_, L, C> {
     type Output = Totals;
     #[inline(always)]
-    unsafe fn run(self) -> Totals {
+    fn run(self, token: L::Token) -> Totals {
         let Step { bound, lambda, combined, lanes, mixed } = self.step;
         let mut numerators = self.numerators.chunks_exact_mut(4);
-        // SAFETY: this is a kernel. Bounds: children are stored below 4p.
-        unsafe {
-            let mut zero = [L::empty_sum(); 2];
-            let mut leading = [L::empty_sum(); 2];
-            let factors = match bound {
-                Some([even, odd]) => Some([L::spread(even), L::spread(odd)]),
-                None => None,
+        // Bounds: children are stored below 4p.
+        let mut zero = [L::empty_sum(token); 2];
+        let mut leading = [L::empty_sum(token); 2];
+        let factors = match bound {
+            Some([even, odd]) => Some([L::spread(token, even), L::spread(token, odd)]),
+            None => None,
+        };
+        let lambda = L::spread(token, lambda);
+        let read = if combined { Some(lambda) } else { None };
+        for (i, weight) in self.weights.iter().enumerate() {
+            let group = self.first + i;
+            let weight = L::spread(token, weight);
+            let [q0, q1, q2, q3] = match factors {
+                None => [
+                    self.children.denominator(token, 4 * group),
+                    self.children.denominator(token, 4 * group + 1),
+                    self.children.denominator(token, 4 * group + 2),
+                    self.children.denominator(token, 4 * group + 3),
+                ],
+                Some(factors) => {
+                    let nodes = [
+                        bind_denominator(token, self.children, factors, 8 * group),
+                        bind_denominator(token, self.children, factors, 8 * group + 1),
+                        bind_denominator(token, self.children, factors, 8 * group + 4),
+                        bind_denominator(token, self.children, factors, 8 * group + 5),
+                    ];
+                    for (slot, node) in self.denominators[4 * i..4 * i + 4].iter_mut().zip(nodes) {
+                        *slot = node.store();
+                    }
+                    nodes
+                }
             };
-            let lambda = L::spread(lambda);
-            let read = if combined { Some(lambda) } else { None };
-            for (i, weight) in self.weights.iter().enumerate() {
-                let group = self.first + i;
-                let weight = L::spread(weight);
-                let [q0, q1, q2, q3] = match factors {
+            // Differences are below 8p.
+            let (dq0, dq1) = (q2.sub(q0), q3.sub(q1));
+            if !mixed.contains(&group) {
+                // All four numerators are 1: q₁ + q₀ + λ·q₀·q₁, whose leading coefficient has the product alone.
+                L::sum_add(&mut zero[0], q0.add(q1), weight);
+                L::sum_add(&mut zero[1], q0.mul(q1), weight);
+                L::sum_add(&mut leading[1], dq0.mul(dq1), weight);
+            } else {
+                let [mut p0, p1, p2, p3] = match factors {
                     None => [
-                        self.children.denominator(4 * group),
-                        self.children.denominator(4 * group + 1),
-                        self.children.denominator(4 * group + 2),
-                        self.children.denominator(4 * group + 3),
+                        self.children.numerator(token, 4 * group, read),
+                        self.children.numerator(token, 4 * group + 1, read),
+                        self.children.numerator(token, 4 * group + 2, read),
+                        self.children.numerator(token, 4 * group + 3, read),
                     ],
                     Some(factors) => {
+                        // Numerators that are not combined yet are combined as they are bound.
+                        let add = if combined { None } else { Some(lambda) };
                         let nodes = [
-                            bind_denominator(self.children, factors, 8 * group),
-                            bind_denominator(self.children, factors, 8 * group + 1),
-                            bind_denominator(self.children, factors, 8 * group + 4),
-                            bind_denominator(self.children, factors, 8 * group + 5),
+                            bind_numerator(token, self.children, factors, read, add, 8 * group),
+                            bind_numerator(token, self.children, factors, read, None, 8 * group + 1),
+                            bind_numerator(token, self.children, factors, read, add, 8 * group + 4),
+                            bind_numerator(token, self.children, factors, read, None, 8 * group + 5),
                         ];
-                        for (slot, node) in self.denominators[4 * i..4 * i + 4].iter_mut().zip(nodes) {
-                            *slot = node.store();
+                        if let Some(out) = numerators.next() {
+                            for (slot, node) in out.iter_mut().zip(nodes) {
+                                *slot = node.store();
+                            }
                         }
                         nodes
                     }
                 };
-                // Differences are below 8p.
-                let (dq0, dq1) = (q2.sub(q0), q3.sub(q1));
-                if !mixed.contains(&group) {
-                    // All four numerators are 1: q₁ + q₀ + λ·q₀·q₁, whose leading coefficient has the product alone.
-                    L::sum_add(&mut zero[0], q0.add(q1), weight);
-                    L::sum_add(&mut zero[1], q0.mul(q1), weight);
-                    L::sum_add(&mut leading[1], dq0.mul(dq1), weight);
-                } else {
-                    let [mut p0, p1, p2, p3] = match factors {
-                        None => [
-                            self.children.numerator(4 * group, read),
-                            self.children.numerator(4 * group + 1, read),
-                            self.children.numerator(4 * group + 2, read),
-                            self.children.numerator(4 * group + 3, read),
-                        ],
-                        Some(factors) => {
-                            // Numerators that are not combined yet are combined as they are bound.
-                            let add = if combined { None } else { Some(lambda) };
-                            let nodes = [
-                                bind_numerator(self.children, factors, read, add, 8 * group),
-                                bind_numerator(self.children, factors, read, None, 8 * group + 1),
-                                bind_numerator(self.children, factors, read, add, 8 * group + 4),
-                                bind_numerator(self.children, factors, read, None, 8 * group + 5),
-                            ];
-                            if let Some(out) = numerators.next() {
-                                for (slot, node) in out.iter_mut().zip(nodes) {
-                                    *slot = node.store();
-                                }
-                            }
-                            nodes
-                        }
-                    };
-                    let (mut dp0, dp1) = (p2.sub(p0), p3.sub(p1));
-                    if factors.is_none() && !combined {
-                        // Below 4 + 2 and 8 + 3.
-                        p0 = p0.add(lambda.mul(q0));
-                        dp0 = dp0.add(lambda.mul(dq0));
-                    }
-                    // Below (6·4 + 4·4)/4 + 1 = 11 and (11·8 + 8·8)/4 + 1 = 39.
-                    L::sum_add(&mut zero[0], L::mul_add([p0, p1], [q1, q0]), weight);
-                    L::sum_add(&mut leading[0], L::mul_add([dp0, dp1], [dq1, dq0]), weight);
+                let (mut dp0, dp1) = (p2.sub(p0), p3.sub(p1));
+                if factors.is_none() && !combined {
+                    // Below 4 + 2 and 8 + 3.
+                    p0 = p0.add(lambda.mul(q0));
+                    dp0 = dp0.add(lambda.mul(dq0));
                 }
-                if i % TERMS == TERMS - 1 {
-                    for sum in [&mut zero, &mut leading] {
-                        L::carry(&mut sum[0]);
-                        L::carry(&mut sum[1]);
-                    }
+                // Below (6·4 + 4·4)/4 + 1 = 11 and (11·8 + 8·8)/4 + 1 = 39.
+                L::sum_add(&mut zero[0], L::mul_add([p0, p1], [q1, q0]), weight);
+                L::sum_add(&mut leading[0], L::mul_add([dp0, dp1], [dq1, dq0]), weight);
+            }
+            if i % TERMS == TERMS - 1 {
+                for sum in [&mut zero, &mut leading] {
+                    L::carry(&mut sum[0]);
+                    L::carry(&mut sum[1]);
                 }
             }
-            for sum in [&mut zero, &mut leading] {
-                L::carry(&mut sum[0]);
-                L::carry(&mut sum[1]);
-            }
-            Totals {
-                zero: [L::total(zero[0], lanes), L::total(zero[1], lanes)],
-                leading: [L::total(leading[0], lanes), L::total(leading[1], lanes)],
-            }
+        }
+        for sum in [&mut zero, &mut leading] {
+            L::carry(&mut sum[0]);
+            L::carry(&mut sum[1]);
+        }
+        Totals {
+            zero: [L::total(zero[0], lanes), L::total(zero[1], lanes)],
+            leading: [L::total(leading[0], lanes), L::total(leading[1], lanes)],
         }
     }
 }
 
 /// Binds the denominators in blocks `even` and `even + 2`.
-///
-/// # Safety
-/// As for [`Lanes`].
 #[inline(always)]
-unsafe fn bind_denominator<L: Lanes>(children: &impl Children<L>, factors: [L; 2], even: usize) -> L {
-    // SAFETY: the caller's.
-    unsafe { bind(factors, children.denominator(even), children.denominator(even + 2)) }
+fn bind_denominator<L: Lanes>(
+    token: L::Token,
+    children: &impl Children<L>,
+    factors: [L; 2],
+    even: usize,
+) -> L {
+    bind(factors, children.denominator(token, even), children.denominator(token, even + 2))
 }
 
 /// Binds the numerators in blocks `even` and `even + 2`, and adds `λ·q` of block `even` where `add` is given: below `4p`.
-///
-/// # Safety
-/// As for [`Lanes`].
 #[inline(always)]
-unsafe fn bind_numerator<L: Lanes>(
+fn bind_numerator<L: Lanes>(
+    token: L::Token,
     children: &impl Children<L>,
     factors: [L; 2],
     combined: Option<L>,
     add: Option<L>,
     even: usize,
 ) -> L {
-    // SAFETY: the caller's.
-    unsafe {
-        let (p, p2) = (children.numerator(even, combined), children.numerator(even + 2, combined));
-        match add {
-            // Below (4 + 4 + 3)/4 + 1 < 4.
-            Some(lambda) => {
-                let q = bind_denominator(children, factors, even);
-                L::mul_add([p, p2, q], [factors[0], factors[1], lambda])
-            }
-            None => bind(factors, p, p2),
+    let (p, p2) = (children.numerator(token, even, combined), children.numerator(token, even + 2, combined));
+    match add {
+        // Below (4 + 4 + 3)/4 + 1 < 4.
+        Some(lambda) => {
+            let q = bind_denominator(token, children, factors, even);
+            L::mul_add([p, p2, q], [factors[0], factors[1], lambda])
         }
+        None => bind(factors, p, p2),
     }
 }
 
