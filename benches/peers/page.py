@@ -10,8 +10,8 @@ import re
 
 PRIVATE, HASHED = "data and old weights private and bound to nothing", "the same, their Poseidon hashes public, unsalted"
 OURS = re.compile(
-    r"^(?P<name>\S+) \| (?P<description>.*?) \| train (?P<train>[\d.]+) s \| float32 [\d.]+ s \| prove (?P<prove>[\d.]+) s "
-    r"\((?P<step>[\d.]+) s a step\) \| overhead (?P<overhead>\d+) \| verify (?P<verify>[\d.]+) s \| "
+    r"^(?P<name>\S+) \| (?P<description>.*?) \| train (?P<train>[\d.]+) s \| float32 (?P<float>[\d.]+) s \| prove (?P<prove>[\d.]+) s "
+    r"\((?P<step>[\d.]+) s a step\) \| overhead (?P<overhead>\d+) \| verify (?P<verify>[\d.]+) s \(public polynomials [\d.]+ s\) \| "
     r"proof (?P<proof>[\d.]+) KiB \| peak (?P<peak>[\d.]+) GiB \| generators (?P<generators>[\d.]+) s \| "
     r"commit data (?P<commit>[\d.]+) s"
 )
@@ -40,12 +40,10 @@ def read_ours(text):
             if steps is None:
                 raise SystemExit(f"expected the steps (K …) in the description of {one['name']}, found none")
             one["steps"] = int(steps.group(1))
-            # All seconds are printed with two digits after the point, seconds a step with three; short training times are
-            # lost in printing, but not in the overhead.
-            if one["steps"] < 10:
-                one["prove"] = one["step"] * one["steps"]
             one["step"] = one["prove"] / one["steps"]
-            one["float"] = one["prove"] / one["overhead"] / one["steps"] if one["overhead"] else None
+            # Printed to the microsecond, which is coarse for the shortest runs; the overhead has more digits there.
+            short = one["float"] < 1e-3 and one["overhead"] > 0
+            one["float"] = (one["prove"] / one["overhead"] if short else one["float"]) / one["steps"]
             found[one["name"]] = one
         elif match := KEYS.match(line):
             one["keys"] = float(match["keys"])
