@@ -1,12 +1,13 @@
-//! Prints one row a bench program: `results [--halo2] [NAME…]`; each program runs in a process of its own, for its peak
+//! Prints one row a bench program: `results [--halo2] [--portable] [NAME…]`; each program runs in a process of its own, for its peak
 //! memory.
 
-use weightproof_benches::{cases, measure};
+use weightproof_benches::{Way, cases, measure};
 
 fn main() {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
-    let halo2 = arguments.iter().any(|argument| argument == "--halo2");
-    arguments.retain(|argument| argument != "--halo2");
+    let asked = |name: &str| arguments.iter().any(|argument| argument == name);
+    let way = Way { halo2: asked("--halo2"), portable: asked("--portable") };
+    arguments.retain(|argument| argument != "--halo2" && argument != "--portable");
     if let [flag, name] = arguments.as_slice()
         && flag == "--one"
     {
@@ -15,7 +16,7 @@ fn main() {
             eprintln!("expected one of {}, found {name}", names.join(", "));
             std::process::exit(2);
         };
-        let m = measure(&case, halo2);
+        let m = measure(&case, way);
         let steps = case.program.steps() as f64;
         println!(
             "{} | {} | train {:.3} s | float32 {:.6} s | prove {:.3} s ({:.4} s a step) | overhead {:.0} | verify {:.3} s (public polynomials {:.3} s) | proof {:.1} KiB | peak {:.2} GiB | generators {:.2} s | commit data {:.2} s",
@@ -58,7 +59,8 @@ fn main() {
     for name in names {
         match std::process::Command::new(&program)
             .args(["--one", &name])
-            .args(halo2.then_some("--halo2"))
+            .args(way.halo2.then_some("--halo2"))
+            .args(way.portable.then_some("--portable"))
             .status()
         {
             Ok(status) if status.success() => {}

@@ -15,6 +15,7 @@ use weightproof_circuits::pasta::digest_limbs;
 use weightproof_circuits::program::Program;
 use weightproof_circuits::seal::halo2::key;
 use weightproof_circuits::seal::halo2::verify::verify as halo2_verify;
+use weightproof_gpu_kernels::cpu::session::Cpu;
 use weightproof_prover::contribute::gather;
 use weightproof_prover::data::Examples;
 use weightproof_prover::float::{self, FloatModel};
@@ -234,16 +235,29 @@ fn best_of_three(mut act: impl FnMut()) -> f64 {
     time().min(time()).min(time())
 }
 
+/// How a contribution is measured.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Way {
+    /// Under the halo2 seal.
+    pub halo2: bool,
+    /// Without the processor's widest instructions.
+    pub portable: bool,
+}
+
 /// Trains, proves and verifies one contribution, and trains the float twin on the same batches.
-pub fn measure(case: &Case, with_halo2: bool) -> Measured {
+pub fn measure(case: &Case, way: Way) -> Measured {
     let program = &case.program;
     let fixture = Fixture::new(case);
     let Fixture { generators, base, dataset, .. } = &fixture;
     let committer = Committer::new(generators);
     let mut job = fixture.job(program);
     let clock = Instant::now();
-    let prover = with_halo2.then(|| seal_prover(case));
+    let prover = way.halo2.then(|| seal_prover(case));
     let key_seconds = clock.elapsed().as_secs_f64();
+    let portable = Cpu::portable();
+    if way.portable {
+        job.kernels = &portable;
+    }
     if let Some(prover) = &prover {
         job.seal = Seal::Halo2(prover);
     }

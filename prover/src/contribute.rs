@@ -20,7 +20,7 @@ use weightproof_circuits::seal::halo2::algebra::Input;
 use weightproof_circuits::seal::sigma;
 use weightproof_circuits::statement::{MODE_OPEN, PROTOCOL_VERSION, SEAL_HALO2, SEAL_SIGMA, Statement};
 use weightproof_circuits::transcript::Transcript;
-use weightproof_gpu_kernels::cpu::integers::{Integers, combine};
+use weightproof_gpu_kernels::cpu::integers::{Integers, combine, has_vectors};
 use weightproof_gpu_kernels::cpu::session::cpu;
 use weightproof_gpu_kernels::kernels::{KernelError, Kernels, Source, TrainingInput};
 use weightproof_verifier::binding::{absorb_seal, compact_transcript, distinct_rows, transcript};
@@ -388,7 +388,7 @@ impl<'a> Committed<'a> {
         let stack = Source::Stack(0..witness.stack.len());
         let mut values =
             prover.session().combine_rows(&stack, self.width, 1, &row_weights).map_err(ProveError::from)?;
-        let data = combine(Integers::Small(&data_rows), data_width, &data_weights);
+        let data = combine(has_vectors(), Integers::Small(&data_rows), data_width, &data_weights);
         for (sum, entry) in values.iter_mut().zip(&data) {
             *sum += entry;
         }

@@ -121,7 +121,7 @@ mod wide {
 }
 
 /// Whether limb sums are the faster way: without vectors of 64-bit products they are not.
-fn has_vectors() -> bool {
+pub fn has_vectors() -> bool {
     #[cfg(target_arch = "x86_64")]
     return super::ifma::is_available();
     #[cfg(not(target_arch = "x86_64"))]
@@ -202,8 +202,8 @@ fn add_carrying<T: Copy + Into<i64>>(totals: &mut [F], values: &[T], weights: &[
     }
 }
 
-/// `Σ_row weights[row]·values[row][column]` by column; rows have `width` entries.
-pub fn combine(values: Integers<'_>, width: usize, weights: &[F]) -> Vec<F> {
+/// `Σ_row weights[row]·values[row][column]` by column; rows have `width` entries. `vectors` chooses limb sums.
+pub fn combine(vectors: bool, values: Integers<'_>, width: usize, weights: &[F]) -> Vec<F> {
     debug_assert_eq!(values.len(), width * weights.len());
     let rows = (TASK / width).max(ROWS);
     let add = |mut a: Vec<F>, b: Vec<F>| {
@@ -214,7 +214,7 @@ pub fn combine(values: Integers<'_>, width: usize, weights: &[F]) -> Vec<F> {
     // As many tasks as threads, so that there are few partial sums.
     let rows = rows.max(weights.len().div_ceil(2 * rayon::current_num_threads()));
     match values {
-        Integers::Small(values) if has_vectors() => values
+        Integers::Small(values) if vectors => values
             .par_chunks(rows * width)
             .zip(weights.par_chunks(rows))
             .map(|(values, weights)| {
@@ -263,13 +263,13 @@ fn combine_carrying<T: Copy + Into<i64> + Sync>(
     totals
 }
 
-/// `Σ_column weights[column]·values[row][column]` by row; rows have `weights.len()` entries.
-pub fn contract(values: Integers<'_>, weights: &[F]) -> Vec<F> {
+/// `Σ_column weights[column]·values[row][column]` by row; rows have `weights.len()` entries. `vectors` chooses limb sums.
+pub fn contract(vectors: bool, values: Integers<'_>, weights: &[F]) -> Vec<F> {
     let width = weights.len();
     debug_assert_eq!(values.len() % width, 0);
     let rows = (TASK / width).max(1);
     match values {
-        Integers::Small(values) if has_vectors() => {
+        Integers::Small(values) if vectors => {
             let limbs: Vec<[i32; LIMBS]> = weights.iter().map(limbs).collect();
             let transposed: Vec<[[i32; COLUMNS]; LIMBS]> = limbs
                 .chunks(COLUMNS)
@@ -339,12 +339,16 @@ mod tests {
         let (columns, by_row) = (weights(width), weights(rows));
         let expected: Vec<F> =
             (0..width).map(|c| (0..rows).map(|r| by_row[r] * F::from(values[r * width + c])).sum()).collect();
-        assert_eq!(combine(source, width, &by_row), expected, "{rows} rows of {width}");
+        for vectors in [false, true] {
+            assert_eq!(combine(vectors, source, width, &by_row), expected, "{rows} rows of {width}");
+        }
         let expected: Vec<F> = values
             .chunks(width)
             .map(|row| row.iter().zip(&columns).map(|(v, w)| *w * F::from(*v)).sum())
             .collect();
-        assert_eq!(contract(source, &columns), expected, "{rows} rows of {width}");
+        for vectors in [false, true] {
+            assert_eq!(contract(vectors, source, &columns), expected, "{rows} rows of {width}");
+        }
     }
 
     #[test]

@@ -211,14 +211,14 @@ impl Session for CpuSession<'_> {
                     Integers::Small(values) => Integers::Small(&values[range]),
                     Integers::Large(values) => Integers::Large(&values[range]),
                 };
-                out.extend(combine(part, width, weights));
+                out.extend(combine(self.wide, part, width, weights));
             }
             out
         }))
     }
 
     fn contract_rows(&self, source: &Source, weights: &[F]) -> Result<Vec<F>, KernelError> {
-        Ok(self.with(source, |integers| contract(integers, weights)))
+        Ok(self.with(source, |integers| contract(self.wide, integers, weights)))
     }
 
     fn lookup(&self, challenges: &LookupChallenges<F>) -> Result<Box<dyn LookupTree + '_>, KernelError> {
