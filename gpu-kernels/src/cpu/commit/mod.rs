@@ -1,0 +1,366 @@
+//! Multi-exponentiation of small signed integers: one Pedersen row `Σ values[i]·bases[i]`.
+//!
+//! Values are cut into signed digits. Points with equal digits share a bucket and are added in affine coordinates, many
+//! additions to an inversion ([`additions`]). The windows are as wide as the row makes worthwhile: 2^15 values of 13
+//! bits go into buckets of their own value, which is one addition a value, and one a bucket to weigh the buckets.
+
+mod additions;
+#[cfg(target_arch = "x86_64")]
+mod ifma;
+
+use ark_ec::{AffineRepr, CurveGroup};
+use ark_ff::AdditiveGroup;
+use weightproof_circuits::curve::{Point, Projective, multi_exponentiation};
+use weightproof_circuits::field::F;
+
+use additions::{Lanes, Pairs, Portable, Slot};
+
+/// Scratch space of one worker.
+pub struct Workspace(Processor);
+
+enum Processor {
+    Portable(Worker<Portable>),
+    #[cfg(target_arch = "x86_64")]
+    Ifma(Worker<ifma::Ifma>),
+}
+
+impl Default for Workspace {
+    fn default() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(ifma) = ifma::Ifma::new() {
+            return Self(Processor::Ifma(Worker::new(ifma)));
+        }
+        Self::portable()
+    }
+}
+
+impl Workspace {
+    /// One that uses no special instructions.
+    pub fn portable() -> Self {
+        Self(Processor::Portable(Worker::new(Portable)))
+    }
+}
+
+/// `Σ values[i]·bases[i]` over the shorter of the two.
+pub fn commit_row(bases: &[Point], values: &[i32], workspace: &mut Workspace) -> Projective {
+    let count = bases.len().min(values.len());
+    let (bases, values) = (&bases[..count], &values[..count]);
+    let sum = match &mut workspace.0 {
+        Processor::Portable(worker) => worker.sum(bases, values),
+        #[cfg(target_arch = "x86_64")]
+        Processor::Ifma(worker) => worker.sum(bases, values),
+    };
+    sum.unwrap_or_else(|| {
+        // Bases repeat or vanish, which hashing to the curve does not yield. Any bases are still summed correctly.
+        let scalars: Vec<F> = values.iter().map(|v| F::from(*v)).collect();
+        multi_exponentiation(bases, &scalars)
+    })
+}
+
+/// Widest window: a bucket index and a sign fit 16 bits each way.
+const WIDEST: u32 = 16;
+
+/// Signed digits of every value: window `j` holds the multiples of `2^(width·j)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Windows {
+    width: u32,
+    /// Largest digit magnitude in each window.
+    largest: Vec<u32>,
+}
+
+impl Windows {
+    /// Windows of a width that hold magnitudes up to `magnitude`.
+    fn of_width(width: u32, magnitude: u32) -> Self {
+        let half = 1u64 << (width - 1);
+        let mut rest = u64::from(magnitude);
+        let mut largest = Vec::new();
+        while rest > half {
+            largest.push(half as u32);
+            rest = (rest + half) >> width;
+        }
+        largest.push(rest as u32);
+        Self { width, largest }
+    }
+
+    /// The windows that take the fewest additions, near enough: one a digit that is not zero, and one a bucket.
+    fn for_values(values: &[i32]) -> Self {
+        // How many values have each bit length.
+        let mut lengths = [0usize; 33];
+        let mut magnitude = 0;
+        for value in values {
+            let absolute = value.unsigned_abs();
+            magnitude = magnitude.max(absolute);
+            lengths[(32 - absolute.leading_zeros()) as usize] += 1;
+        }
+        let cost = |windows: &Self| -> usize {
+            (0..)
+                .zip(&windows.largest)
+                .map(|(j, largest)| {
+                    let shortest = (windows.width * j).max(1) as usize;
+                    lengths[shortest.min(33)..].iter().sum::<usize>() + *largest as usize
+                })
+                .sum()
+        };
+        let candidates = (1..=WIDEST).rev().map(|width| Self::of_width(width, magnitude));
+        candidates.min_by_key(cost).unwrap_or_else(|| Self::of_width(WIDEST, magnitude))
+    }
+}
+
+/// Where the points of a bucket lie.
+#[derive(Clone, Copy, Default)]
+struct Bucket {
+    start: u32,
+    length: u32,
+}
+
+/// Slots that no bucket has: two points that fill up the last addition's lanes.
+const SPARE: u32 = 2;
+
+/// The engine of [`commit_row`] for one kind of processor.
+struct Worker<L: Lanes> {
+    lanes: L,
+    spare: [Slot; SPARE as usize],
+    chain: Vec<L::Value>,
+    /// Twice the bucket, and the sign, of each digit, window by window; zero digits have none.
+    keys: Vec<u32>,
+    buckets: Vec<Bucket>,
+    busy: Vec<u32>,
+    slots: Vec<Slot>,
+    pairs: Pairs,
+    /// Slots whose sum has weight `2^bit`.
+    bits: Vec<Vec<u32>>,
+}
+
+impl<L: Lanes> Worker<L> {
+    fn new(lanes: L) -> Self {
+        let generator = Point::generator();
+        let double = (generator + generator).into_affine();
+        Self {
+            lanes,
+            spare: [generator, double].map(|point| Slot::signed(&point, false)),
+            chain: Vec::new(),
+            keys: Vec::new(),
+            buckets: Vec::new(),
+            busy: Vec::new(),
+            slots: Vec::new(),
+            pairs: Pairs::default(),
+            bits: Vec::new(),
+        }
+    }
+
+    /// The sum; `None` when a base is the identity or an addition has equal `x`.
+    fn sum(&mut self, bases: &[Point], values: &[i32]) -> Option<Projective> {
+        let windows = Windows::for_values(values);
+        self.sort(&windows, bases, values)?;
+        self.fill_buckets()?;
+        self.weigh_buckets(&windows)?;
+        // The lists have one point each now.
+        let mut sum = Projective::ZERO;
+        for list in self.bits.iter().rev() {
+            sum.double_in_place();
+            if let Some(slot) = list.first() {
+                sum += self.slots[*slot as usize].point();
+            }
+        }
+        Some(sum)
+    }
+
+    /// Writes the bases into slots by bucket. Every bucket has a slot, if only an empty one.
+    fn sort(&mut self, windows: &Windows, bases: &[Point], values: &[i32]) -> Option<()> {
+        let (width, half) = (windows.width, 1i64 << (windows.width - 1));
+        let total: usize = windows.largest.iter().map(|largest| *largest as usize + 1).sum();
+        self.buckets.clear();
+        self.buckets.resize(total, Bucket::default());
+        self.keys.clear();
+        self.keys.resize(values.len() * windows.largest.len(), 0);
+        for (i, value) in values.iter().enumerate() {
+            let mut rest = i64::from(*value);
+            let mut first = 0;
+            let mut at = i;
+            for (j, largest) in windows.largest.iter().enumerate() {
+                // The digit in [−half, half) that is congruent to the rest.
+                let last = j + 1 == windows.largest.len();
+                let digit = if last { rest } else { ((rest + half) & (2 * half - 1)) - half };
+                rest = (rest - digit) >> width;
+                if digit != 0 {
+                    let bucket = first + digit.unsigned_abs() as u32;
+                    self.buckets[bucket as usize].length += 1;
+                    self.keys[at] = bucket << 1 | u32::from(digit < 0);
+                }
+                first += largest + 1;
+                at += values.len();
+            }
+        }
+
+        let mut start = SPARE;
+        self.busy.clear();
+        for (index, bucket) in (0..).zip(self.buckets.iter_mut()) {
+            bucket.start = start;
+            start += bucket.length.max(1);
+            if bucket.length > 1 {
+                self.busy.push(index);
+            }
+        }
+        if self.slots.len() < start as usize {
+            self.slots.resize(start as usize, self.spare[0]);
+        }
+        self.slots[..SPARE as usize].copy_from_slice(&self.spare);
+
+        let mut vanishes = false;
+        for keys in self.keys.chunks_exact(values.len()) {
+            for (key, base) in keys.iter().zip(bases) {
+                if *key != 0 {
+                    vanishes |= base.is_zero();
+                    let bucket = &mut self.buckets[(key >> 1) as usize];
+                    self.slots[bucket.start as usize] = Slot::signed(base, key & 1 != 0);
+                    bucket.start += 1;
+                }
+            }
+        }
+        for bucket in &mut self.buckets {
+            bucket.start -= bucket.length;
+        }
+        (!vanishes).then_some(())
+    }
+
+    /// Adds the pairs that were collected.
+    fn add(&mut self) -> Option<()> {
+        while !self.pairs.left.len().is_multiple_of(L::COUNT) {
+            self.pairs.push(0, 1);
+        }
+        let added = self.lanes.add_all(&mut self.slots, &self.pairs, &mut self.chain);
+        self.pairs.clear();
+        self.slots[0] = self.spare[0];
+        added.then_some(())
+    }
+
+    /// Adds the points of each bucket in pairs until one is left.
+    fn fill_buckets(&mut self) -> Option<()> {
+        while !self.busy.is_empty() {
+            self.busy.retain(|index| {
+                let bucket = &mut self.buckets[*index as usize];
+                let kept = bucket.length.div_ceil(2);
+                for i in bucket.start..bucket.start + bucket.length / 2 {
+                    self.pairs.push(i, i + kept);
+                }
+                bucket.length = kept;
+                kept > 1
+            });
+            self.add()?;
+        }
+        Some(())
+    }
+
+    /// `Σ d·B_d` of each window, as one sum for each bit.
+    ///
+    /// `Σ d·B_d = 2·Σ d·(B_2d + B_2d+1) + Σ B_2d+1`: each level halves the buckets, and its odd buckets make one list of
+    /// points to be summed. Lists are summed by halves while later levels fill theirs.
+    fn weigh_buckets(&mut self, windows: &Windows) -> Option<()> {
+        let bits = windows.width as usize * (windows.largest.len() - 1) + u32::BITS as usize;
+        self.bits.iter_mut().for_each(Vec::clear);
+        self.bits.resize_with(bits, Vec::new);
+        for level in 0.. {
+            let mut done = true;
+            for list in &mut self.bits {
+                let kept = list.len().div_ceil(2);
+                for i in 0..list.len() / 2 {
+                    self.pairs.push(list[i], list[i + kept]);
+                }
+                list.truncate(kept);
+                done &= kept <= 1;
+            }
+            let mut first = 0;
+            let mut lowest = level;
+            for largest in &windows.largest {
+                let count = *largest as usize + 1;
+                let window = &mut self.buckets[first..first + count];
+                first += count;
+                if count > 1 << level {
+                    done = false;
+                    let list = &mut self.bits[lowest];
+                    for even in (0..count - (1 << level)).step_by(2 << level) {
+                        let odd = window[even + (1 << level)];
+                        if odd.length == 0 {
+                            continue;
+                        }
+                        list.push(odd.start);
+                        // Bucket 0 has no weight.
+                        if even != 0 {
+                            if window[even].length == 0 {
+                                window[even].length = 1;
+                                self.slots[window[even].start as usize] = self.slots[odd.start as usize];
+                            } else {
+                                self.pairs.push(window[even].start, odd.start);
+                            }
+                        }
+                    }
+                }
+                lowest += windows.width as usize;
+            }
+            if done {
+                return Some(());
+            }
+            self.add()?;
+        }
+        Some(())
+    }
+}
+
+/// Adds multiples of a blinding base to rows and normalises them together.
+pub fn blind(rows: Vec<Projective>, blindings: &[F], base: &super::fixed_base::FixedBase) -> Vec<Point> {
+    let blinded: Vec<Projective> =
+        rows.into_iter().zip(blindings).map(|(row, blinding)| row + base.multiply(blinding)).collect();
+    Projective::normalize_batch(&blinded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weightproof_circuits::curve::{Domain, generator};
+
+    fn naive(bases: &[Point], values: &[i32]) -> Projective {
+        bases.iter().zip(values).map(|(b, v)| *b * F::from(*v)).sum()
+    }
+
+    #[test]
+    fn equals_the_naive_sum_on_every_width() {
+        let bases: Vec<Point> = (0..70).map(|i| generator(Domain::Row, i)).collect();
+        let mut state = 1u64;
+        let mut draw = || {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 33) as i32
+        };
+        let mut workspace = Workspace::default();
+        for bits in 1..=31u32 {
+            let limit = 1i64 << bits;
+            let values: Vec<i32> = (0..70)
+                .map(|i| {
+                    let v = i64::from(draw()) % limit;
+                    let v = match i {
+                        0 => limit - 1,
+                        1 => -(limit - 1),
+                        2 => (limit / 2).min(limit - 1),
+                        3 => -limit / 2,
+                        4 => 0,
+                        _ => v - if i % 2 == 0 { 0 } else { limit / 2 },
+                    };
+                    v as i32
+                })
+                .collect();
+            assert_eq!(commit_row(&bases, &values, &mut workspace), naive(&bases, &values), "{bits} bits");
+        }
+        for values in [vec![0; 70], vec![1; 70], vec![-1; 70], vec![i32::MIN; 3], vec![i32::MAX; 70]] {
+            assert_eq!(commit_row(&bases, &values, &mut workspace), naive(&bases, &values));
+        }
+    }
+
+    #[test]
+    fn repeated_bases_are_still_summed() {
+        let base = generator(Domain::Row, 0);
+        let bases = vec![base, base, -base, base];
+        let mut workspace = Workspace::default();
+        for values in [vec![1, 1, 1, 1], vec![5, 5, 5, 5], vec![1, 0, 1, 0]] {
+            assert_eq!(commit_row(&bases, &values, &mut workspace), naive(&bases, &values));
+        }
+    }
+}
