@@ -1,19 +1,17 @@
 //! Multi-exponentiation of small signed integers: one Pedersen row `Σ values[i]·bases[i]`.
 //!
 //! Values are cut into signed digits. Points with equal digits share a bucket and are added in affine coordinates, many
-//! additions to an inversion ([`additions`]). The windows are as wide as the row makes worthwhile: 2^15 values of 13
+//! additions to an inversion ([`super::affine`]). The windows are as wide as the row makes worthwhile: 2^15 values of 13
 //! bits go into buckets of their own value, which is one addition a value, and one a bucket to weigh the buckets.
-
-mod additions;
-#[cfg(target_arch = "x86_64")]
-mod ifma;
 
 use ark_ec::{AffineRepr, CurveGroup};
 use ark_ff::AdditiveGroup;
 use weightproof_circuits::curve::{Point, Projective, multi_exponentiation};
 use weightproof_circuits::field::F;
 
-use additions::{Lanes, Pairs, Portable, Slot};
+#[cfg(target_arch = "x86_64")]
+use super::affine::ifma::Ifma;
+use super::affine::{FromBases, InPlace, Lanes, Links, Pairs, Portable, Slot};
 
 /// Scratch space of one worker.
 pub struct Workspace(Processor);
@@ -21,13 +19,13 @@ pub struct Workspace(Processor);
 enum Processor {
     Portable(Worker<Portable>),
     #[cfg(target_arch = "x86_64")]
-    Ifma(Worker<ifma::Ifma>),
+    Ifma(Worker<Ifma>),
 }
 
 impl Default for Workspace {
     fn default() -> Self {
         #[cfg(target_arch = "x86_64")]
-        if let Some(ifma) = ifma::Ifma::new() {
+        if let Some(ifma) = Ifma::new() {
             return Self(Processor::Ifma(Worker::new(ifma)));
         }
         Self::portable()
@@ -113,46 +111,45 @@ struct Bucket {
     length: u32,
 }
 
-/// Slots that no bucket has: two points that fill up the last addition's lanes.
-const SPARE: u32 = 2;
-
 /// The engine of [`commit_row`] for one kind of processor.
 struct Worker<L: Lanes> {
     lanes: L,
-    spare: [Slot; SPARE as usize],
-    chain: Vec<L::Value>,
+    links: Links<L>,
+    pairs: Pairs,
     /// Twice the bucket, and the sign, of each digit, window by window; zero digits have none.
     keys: Vec<u32>,
+    /// Twice the index, and the sign, of each base, by bucket.
+    order: Vec<u32>,
     buckets: Vec<Bucket>,
     busy: Vec<u32>,
     slots: Vec<Slot>,
-    pairs: Pairs,
     /// Slots whose sum has weight `2^bit`.
     bits: Vec<Vec<u32>>,
 }
 
 impl<L: Lanes> Worker<L> {
     fn new(lanes: L) -> Self {
-        let generator = Point::generator();
-        let double = (generator + generator).into_affine();
         Self {
             lanes,
-            spare: [generator, double].map(|point| Slot::signed(&point, false)),
-            chain: Vec::new(),
+            links: Vec::new(),
+            pairs: Pairs::default(),
             keys: Vec::new(),
+            order: Vec::new(),
             buckets: Vec::new(),
             busy: Vec::new(),
             slots: Vec::new(),
-            pairs: Pairs::default(),
             bits: Vec::new(),
         }
     }
 
     /// The sum; `None` when a base is the identity or an addition has equal `x`.
     fn sum(&mut self, bases: &[Point], values: &[i32]) -> Option<Projective> {
+        if bases.iter().any(AffineRepr::is_zero) {
+            return None;
+        }
         let windows = Windows::for_values(values);
-        self.sort(&windows, bases, values)?;
-        self.fill_buckets()?;
+        self.sort(&windows, values);
+        self.fill_buckets(bases)?;
         self.weigh_buckets(&windows)?;
         // The lists have one point each now.
         let mut sum = Projective::ZERO;
@@ -165,8 +162,8 @@ impl<L: Lanes> Worker<L> {
         Some(sum)
     }
 
-    /// Writes the bases into slots by bucket. Every bucket has a slot, if only an empty one.
-    fn sort(&mut self, windows: &Windows, bases: &[Point], values: &[i32]) -> Option<()> {
+    /// Orders the bases by bucket.
+    fn sort(&mut self, windows: &Windows, values: &[i32]) {
         let (width, half) = (windows.width, 1i64 << (windows.width - 1));
         let total: usize = windows.largest.iter().map(|largest| *largest as usize + 1).sum();
         self.buckets.clear();
@@ -192,56 +189,73 @@ impl<L: Lanes> Worker<L> {
             }
         }
 
-        let mut start = SPARE;
-        self.busy.clear();
-        for (index, bucket) in (0..).zip(self.buckets.iter_mut()) {
-            bucket.start = start;
-            start += bucket.length.max(1);
-            if bucket.length > 1 {
-                self.busy.push(index);
-            }
+        let mut end = 0;
+        for bucket in &mut self.buckets {
+            bucket.start = end;
+            end += bucket.length;
         }
-        if self.slots.len() < start as usize {
-            self.slots.resize(start as usize, self.spare[0]);
-        }
-        self.slots[..SPARE as usize].copy_from_slice(&self.spare);
-
-        let mut vanishes = false;
+        self.order.clear();
+        self.order.resize(end as usize, 0);
         for keys in self.keys.chunks_exact(values.len()) {
-            for (key, base) in keys.iter().zip(bases) {
+            for (key, base) in keys.iter().zip(0u32..) {
                 if *key != 0 {
-                    vanishes |= base.is_zero();
                     let bucket = &mut self.buckets[(key >> 1) as usize];
-                    self.slots[bucket.start as usize] = Slot::signed(base, key & 1 != 0);
+                    self.order[bucket.start as usize] = base << 1 | (key & 1);
                     bucket.start += 1;
                 }
             }
         }
-        for bucket in &mut self.buckets {
-            bucket.start -= bucket.length;
-        }
-        (!vanishes).then_some(())
     }
 
-    /// Adds the pairs that were collected.
+    /// Adds the pairs of slots that were collected.
     fn add(&mut self) -> Option<()> {
-        while !self.pairs.left.len().is_multiple_of(L::COUNT) {
-            self.pairs.push(0, 1);
-        }
-        let added = self.lanes.add_all(&mut self.slots, &self.pairs, &mut self.chain);
+        let mut operands = InPlace(&mut self.slots);
+        let added =
+            self.pairs.is_empty() || self.lanes.add_all::<_, false>(&mut operands, &mut self.pairs, &mut self.links);
         self.pairs.clear();
-        self.slots[0] = self.spare[0];
         added.then_some(())
     }
 
-    /// Adds the points of each bucket in pairs until one is left.
-    fn fill_buckets(&mut self) -> Option<()> {
+    /// Adds the points of each bucket in pairs until one is left. Every bucket has a slot, if only an unused one.
+    fn fill_buckets(&mut self, bases: &[Point]) -> Option<()> {
+        let mut slots = 0;
+        let most = self.order.len().div_ceil(2) + self.buckets.len();
+        if self.slots.len() < most {
+            self.slots.resize(most, Slot { x: [0; 4], y: [0; 4] });
+        }
+        self.busy.clear();
+        for (index, bucket) in (0..).zip(self.buckets.iter_mut()) {
+            let points = &self.order[(bucket.start - bucket.length) as usize..bucket.start as usize];
+            let (first, second) = points.split_at(points.len() / 2);
+            bucket.start = slots;
+            for (first, second) in first.iter().zip(second) {
+                self.pairs.push(*first, *second, slots);
+                slots += 1;
+            }
+            if let Some(single) = second.get(first.len()) {
+                let base = &bases[(single >> 1) as usize];
+                self.slots[slots as usize] = Slot::signed(base, single & 1 != 0);
+                slots += 1;
+            }
+            slots = slots.max(bucket.start + 1);
+            bucket.length = second.len() as u32;
+            if bucket.length > 1 {
+                self.busy.push(index);
+            }
+        }
+        let mut operands = FromBases { bases, slots: &mut self.slots };
+        let added =
+            self.pairs.is_empty() || self.lanes.add_all::<_, false>(&mut operands, &mut self.pairs, &mut self.links);
+        self.pairs.clear();
+        if !added {
+            return None;
+        }
         while !self.busy.is_empty() {
             self.busy.retain(|index| {
                 let bucket = &mut self.buckets[*index as usize];
                 let kept = bucket.length.div_ceil(2);
                 for i in bucket.start..bucket.start + bucket.length / 2 {
-                    self.pairs.push(i, i + kept);
+                    self.pairs.push(i, i + kept, i);
                 }
                 bucket.length = kept;
                 kept > 1
@@ -264,7 +278,7 @@ impl<L: Lanes> Worker<L> {
             for list in &mut self.bits {
                 let kept = list.len().div_ceil(2);
                 for i in 0..list.len() / 2 {
-                    self.pairs.push(list[i], list[i + kept]);
+                    self.pairs.push(list[i], list[i + kept], list[i]);
                 }
                 list.truncate(kept);
                 done &= kept <= 1;
@@ -290,7 +304,7 @@ impl<L: Lanes> Worker<L> {
                                 window[even].length = 1;
                                 self.slots[window[even].start as usize] = self.slots[odd.start as usize];
                             } else {
-                                self.pairs.push(window[even].start, odd.start);
+                                self.pairs.push(window[even].start, odd.start, window[even].start);
                             }
                         }
                     }
