@@ -4,10 +4,11 @@ use ark_ec::CurveGroup;
 use ark_ff::{AdditiveGroup, Field};
 use rayon::prelude::*;
 use weightproof_circuits::accumulate::{ProductSum, SmallSum};
-use weightproof_circuits::curve::{Generators, Point, Projective, multi_exponentiation};
+use weightproof_circuits::curve::{Generators, Point};
 use weightproof_circuits::field::F;
 use weightproof_circuits::multilinear::eq_table;
 use weightproof_circuits::transcript::Transcript;
+use weightproof_gpu_kernels::cpu::commit::multi_exponentiation;
 use weightproof_gpu_kernels::cpu::fold::Folding;
 use weightproof_verifier::opening::{
     OpeningProof, OpeningStatement, absorb_response, draw_mask_challenge, draw_round_challenge,
@@ -63,16 +64,6 @@ fn inner(a: &[F], b: &[F]) -> F {
     sum.value()
 }
 
-/// `⟨scalars, bases⟩`, in two halves side by side.
-fn commit(bases: &[Point], scalars: &[F]) -> Projective {
-    let middle = scalars.len() / 2;
-    let (low, high) = rayon::join(
-        || multi_exponentiation(&bases[..middle], &scalars[..middle]),
-        || multi_exponentiation(&bases[middle..], &scalars[middle..]),
-    );
-    low + high
-}
-
 /// Points that a thread folds at once: an inversion a step is little beside them, and their multiples stay in its cache.
 const FOLDED: usize = 2048;
 
@@ -107,7 +98,7 @@ pub fn prove(
         let (left_blinding, right_blinding) = (entropy.scalar(), entropy.scalar());
         let cross = |values: &[F], bases: &[Point], weights: &[F], blinding: &F| {
             let value = inner(values, weights) * value_challenge;
-            (commit(bases, values) + committer.value(&value, blinding)).into_affine()
+            (multi_exponentiation(bases, values) + committer.value(&value, blinding)).into_affine()
         };
         let left = cross(&vector[..half], &bases[half..], &weights[half..], &left_blinding);
         let right = cross(&vector[half..], &bases[..half], &weights[..half], &right_blinding);

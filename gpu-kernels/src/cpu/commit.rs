@@ -5,8 +5,9 @@
 //! bits go into buckets of their own value, which is one addition a value, and one a bucket to weigh the buckets.
 
 use ark_ec::{AffineRepr, CurveGroup};
-use ark_ff::AdditiveGroup;
-use weightproof_circuits::curve::{Point, Projective, multi_exponentiation};
+use ark_ff::{AdditiveGroup, PrimeField};
+use rayon::prelude::*;
+use weightproof_circuits::curve::{self, Point, Projective};
 use weightproof_circuits::field::F;
 
 #[cfg(target_arch = "x86_64")]
@@ -51,8 +52,54 @@ pub fn commit_row(bases: &[Point], values: &[i32], workspace: &mut Workspace) ->
     sum.unwrap_or_else(|| {
         // Bases repeat or vanish, which hashing to the curve does not yield. Any bases are still summed correctly.
         let scalars: Vec<F> = values.iter().map(|v| F::from(*v)).collect();
-        multi_exponentiation(bases, &scalars)
+        curve::multi_exponentiation(bases, &scalars)
     })
+}
+
+/// `Σ scalars[i]·bases[i]` for full-size scalars, over the shorter of the two; rows of their digits in parallel.
+pub fn multi_exponentiation(bases: &[Point], scalars: &[F]) -> Projective {
+    let count = bases.len().min(scalars.len());
+    if count < FEWEST {
+        return curve::multi_exponentiation(bases, scalars);
+    }
+    // A row has as many windows as its integers hold, with a bucket for a few points each.
+    let window = (count.ilog2() - 2).min(15);
+    let width = 30 / window * window;
+    let integers: Vec<_> = scalars[..count].iter().map(|scalar| scalar.into_bigint().0).collect();
+    let rows: Vec<Projective> = (0..(F::MODULUS_BIT_SIZE + 1).div_ceil(width))
+        .into_par_iter()
+        .map_init(Workspace::default, |workspace, row| {
+            let digits: Vec<i32> =
+                integers.iter().map(|integer| signed_digit(integer, row * width, width)).collect();
+            commit_row(&bases[..count], &digits, workspace)
+        })
+        .collect();
+    rows.into_iter().rev().fold(Projective::ZERO, |mut sum, row| {
+        for _ in 0..width {
+            sum.double_in_place();
+        }
+        sum + row
+    })
+}
+
+/// Below so many points, the buckets of a full-size multi-exponentiation are not worth their inversions.
+const FEWEST: usize = 64;
+
+/// The digit of weight `2^start` of an integer in signed digits of `width` bits.
+///
+/// The carry out of the bits below `start` is the highest of them, for a digit of at least half the base borrows: a
+/// run of bits `b` stands for `b − 2^width·top + carry`.
+fn signed_digit(integer: &[u64; 4], start: u32, width: u32) -> i32 {
+    let bits = |from: u32| {
+        let (word, shift) = ((from / 64) as usize, from % 64);
+        let low = integer.get(word).map_or(0, |word| word >> shift);
+        let high = integer.get(word + 1).map_or(0, |word| word.checked_shl(64 - shift).unwrap_or(0));
+        low | high
+    };
+    let own = bits(start) & ((1 << width) - 1);
+    let carry = start.checked_sub(1).map_or(0, |below| bits(below) & 1);
+    let top = own >> (width - 1);
+    own as i32 - ((top as i32) << width) + carry as i32
 }
 
 /// Widest window: a bucket index and a sign fit 16 bits each way.
