@@ -4,6 +4,8 @@
 //! additions to an inversion ([`super::affine`]). The windows are as wide as the row makes worthwhile: 2^15 values of 13
 //! bits go into buckets of their own value, which is one addition a value, and one a bucket to weigh the buckets.
 
+use core::cell::Cell;
+
 use ark_ec::{AffineRepr, CurveGroup};
 use ark_ff::{AdditiveGroup, PrimeField};
 use rayon::prelude::*;
@@ -68,10 +70,13 @@ pub fn multi_exponentiation(bases: &[Point], scalars: &[F]) -> Projective {
     let integers: Vec<_> = scalars[..count].iter().map(|scalar| scalar.into_bigint().0).collect();
     let rows: Vec<Projective> = (0..(F::MODULUS_BIT_SIZE + 1).div_ceil(width))
         .into_par_iter()
-        .map_init(Workspace::default, |workspace, row| {
+        .map(|row| {
             let digits: Vec<i32> =
                 integers.iter().map(|integer| signed_digit(integer, row * width, width)).collect();
-            commit_row(&bases[..count], &digits, workspace)
+            let mut workspace = KEPT.take().unwrap_or_default();
+            let sum = commit_row(&bases[..count], &digits, &mut workspace);
+            KEPT.set(Some(workspace));
+            sum
         })
         .collect();
     rows.into_iter().rev().fold(Projective::ZERO, |mut sum, row| {
@@ -80,6 +85,11 @@ pub fn multi_exponentiation(bases: &[Point], scalars: &[F]) -> Projective {
         }
         sum + row
     })
+}
+
+thread_local! {
+    /// A workspace for full-size scalars: mapping fresh memory for each would take as long as the additions.
+    static KEPT: Cell<Option<Workspace>> = const { Cell::new(None) };
 }
 
 /// Below so many points, the buckets of a full-size multi-exponentiation are not worth their inversions.
