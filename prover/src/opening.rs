@@ -72,8 +72,11 @@ fn fold_bases(bases: &[Point], challenge: &F) -> Vec<Point> {
     let (low, high) = bases.split_at(bases.len() / 2);
     let folding = Folding::new(challenge);
     let block = low.len().div_ceil(rayon::current_num_threads()).clamp(1, FOLDED);
-    let blocks: Vec<Vec<Point>> =
-        low.par_chunks(block).zip(high.par_chunks(block)).map(|(low, high)| folding.fold(low, high)).collect();
+    let blocks: Vec<Vec<Point>> = low
+        .par_chunks(block)
+        .zip(high.par_chunks(block))
+        .map(|(low, high)| folding.fold(low, high))
+        .collect();
     blocks.concat()
 }
 

@@ -14,7 +14,7 @@ use weightproof_circuits::field::F;
 
 #[cfg(target_arch = "x86_64")]
 use super::affine::ifma::Ifma;
-use super::affine::{FromBases, InPlace, Lanes, Links, Pairs, Portable, Slot};
+use super::affine::{FromBases, InPlace, Lanes, Links, Pair, Portable, Slot};
 
 /// Scratch space of one worker.
 pub struct Workspace(Processor);
@@ -40,18 +40,25 @@ impl Workspace {
     pub fn portable() -> Self {
         Self(Processor::Portable(Worker::new(Portable)))
     }
+
+    /// The sum; `None` when a base is the identity or an addition has equal `x`.
+    fn sum(&mut self, bases: &[Point], values: &[i32]) -> Option<Projective> {
+        match &mut self.0 {
+            Processor::Portable(worker) => worker.sum(bases, values),
+            #[cfg(target_arch = "x86_64")]
+            Processor::Ifma(worker) => worker.sum(bases, values),
+        }
+    }
 }
 
 /// `Σ values[i]·bases[i]` over the shorter of the two.
 pub fn commit_row(bases: &[Point], values: &[i32], workspace: &mut Workspace) -> Projective {
     let count = bases.len().min(values.len());
     let (bases, values) = (&bases[..count], &values[..count]);
-    let sum = match &mut workspace.0 {
-        Processor::Portable(worker) => worker.sum(bases, values),
-        #[cfg(target_arch = "x86_64")]
-        Processor::Ifma(worker) => worker.sum(bases, values),
-    };
-    sum.unwrap_or_else(|| {
+    if values.iter().all(|value| *value == 0) {
+        return Projective::ZERO;
+    }
+    workspace.sum(bases, values).unwrap_or_else(|| {
         // Bases repeat or vanish, which hashing to the curve does not yield. Any bases are still summed correctly.
         let scalars: Vec<F> = values.iter().map(|v| F::from(*v)).collect();
         curve::multi_exponentiation(bases, &scalars)
@@ -137,6 +144,15 @@ impl Windows {
         Self { width, largest }
     }
 
+    /// The bucket of digit zero in each window.
+    fn zeros(&self) -> impl Iterator<Item = u32> {
+        self.largest.iter().scan(0, |first, largest| {
+            let zero = *first;
+            *first += largest + 1;
+            Some(zero)
+        })
+    }
+
     /// The windows that take the fewest additions, near enough: one a digit that is not zero, and one a bucket.
     fn for_values(values: &[i32]) -> Self {
         // How many values have each bit length.
@@ -172,10 +188,10 @@ struct Bucket {
 struct Worker<L: Lanes> {
     lanes: L,
     links: Links<L>,
-    pairs: Pairs,
-    /// Twice the bucket, and the sign, of each digit, window by window; zero digits have none.
+    pairs: Vec<Pair>,
+    /// Twice the bucket, and one more for a negative, of each digit, window by window.
     keys: Vec<u32>,
-    /// Twice the index, and the sign, of each base, by bucket.
+    /// Twice the index, and one more for its negative, of each base by bucket.
     order: Vec<u32>,
     buckets: Vec<Bucket>,
     busy: Vec<u32>,
@@ -189,7 +205,7 @@ impl<L: Lanes> Worker<L> {
         Self {
             lanes,
             links: Vec::new(),
-            pairs: Pairs::default(),
+            pairs: Vec::new(),
             keys: Vec::new(),
             order: Vec::new(),
             buckets: Vec::new(),
@@ -221,29 +237,29 @@ impl<L: Lanes> Worker<L> {
 
     /// Orders the bases by bucket.
     fn sort(&mut self, windows: &Windows, values: &[i32]) {
-        let (width, half) = (windows.width, 1i64 << (windows.width - 1));
+        let half = 1i64 << (windows.width - 1);
         let total: usize = windows.largest.iter().map(|largest| *largest as usize + 1).sum();
         self.buckets.clear();
         self.buckets.resize(total, Bucket::default());
         self.keys.clear();
-        self.keys.resize(values.len() * windows.largest.len(), 0);
-        for (i, value) in values.iter().enumerate() {
-            let mut rest = i64::from(*value);
-            let mut first = 0;
-            let mut at = i;
-            for (j, largest) in windows.largest.iter().enumerate() {
-                // The digit in [−half, half) that is congruent to the rest.
-                let last = j + 1 == windows.largest.len();
+        let (mut first, mut shift, mut offset) = (0, 0, 0i64);
+        for (j, largest) in (1..).zip(&windows.largest) {
+            // Digits lie in [−half, half), so what is left of a value is its quotient by the window's weight, rounded
+            // with the halves of all windows below. The last window takes the rest as it is.
+            let last = j == windows.largest.len();
+            let buckets = &mut self.buckets;
+            self.keys.extend(values.iter().map(|value| {
+                let rest = (i64::from(*value) + offset) >> shift;
                 let digit = if last { rest } else { ((rest + half) & (2 * half - 1)) - half };
-                rest = (rest - digit) >> width;
-                if digit != 0 {
-                    let bucket = first + digit.unsigned_abs() as u32;
-                    self.buckets[bucket as usize].length += 1;
-                    self.keys[at] = bucket << 1 | u32::from(digit < 0);
-                }
-                first += largest + 1;
-                at += values.len();
-            }
+                let bucket = first + digit.unsigned_abs() as u32;
+                buckets[bucket as usize].length += 1;
+                bucket << 1 | u32::from(digit < 0)
+            }));
+            // Zero digits are in no bucket.
+            self.buckets[first as usize].length = 0;
+            offset += half << shift;
+            shift += windows.width;
+            first += largest + 1;
         }
 
         let mut end = 0;
@@ -253,9 +269,9 @@ impl<L: Lanes> Worker<L> {
         }
         self.order.clear();
         self.order.resize(end as usize, 0);
-        for keys in self.keys.chunks_exact(values.len()) {
+        for (keys, zero) in self.keys.chunks_exact(values.len()).zip(windows.zeros()) {
             for (key, base) in keys.iter().zip(0u32..) {
-                if *key != 0 {
+                if key >> 1 != zero {
                     let bucket = &mut self.buckets[(key >> 1) as usize];
                     self.order[bucket.start as usize] = base << 1 | (key & 1);
                     bucket.start += 1;
@@ -267,8 +283,8 @@ impl<L: Lanes> Worker<L> {
     /// Adds the pairs of slots that were collected.
     fn add(&mut self) -> Option<()> {
         let mut operands = InPlace(&mut self.slots);
-        let added =
-            self.pairs.is_empty() || self.lanes.add_all::<_, false>(&mut operands, &mut self.pairs, &mut self.links);
+        let added = self.pairs.is_empty()
+            || self.lanes.add_all::<_, false>(&mut operands, &mut self.pairs, &mut self.links);
         self.pairs.clear();
         added.then_some(())
     }
@@ -286,7 +302,7 @@ impl<L: Lanes> Worker<L> {
             let (first, second) = points.split_at(points.len() / 2);
             bucket.start = slots;
             for (first, second) in first.iter().zip(second) {
-                self.pairs.push(*first, *second, slots);
+                self.pairs.push(Pair { left: *first, right: *second, out: slots });
                 slots += 1;
             }
             if let Some(single) = second.get(first.len()) {
@@ -301,8 +317,8 @@ impl<L: Lanes> Worker<L> {
             }
         }
         let mut operands = FromBases { bases, slots: &mut self.slots };
-        let added =
-            self.pairs.is_empty() || self.lanes.add_all::<_, false>(&mut operands, &mut self.pairs, &mut self.links);
+        let added = self.pairs.is_empty()
+            || self.lanes.add_all::<_, false>(&mut operands, &mut self.pairs, &mut self.links);
         self.pairs.clear();
         if !added {
             return None;
@@ -312,7 +328,7 @@ impl<L: Lanes> Worker<L> {
                 let bucket = &mut self.buckets[*index as usize];
                 let kept = bucket.length.div_ceil(2);
                 for i in bucket.start..bucket.start + bucket.length / 2 {
-                    self.pairs.push(i, i + kept, i);
+                    self.pairs.push(Pair { left: i, right: i + kept, out: i });
                 }
                 bucket.length = kept;
                 kept > 1
@@ -335,7 +351,7 @@ impl<L: Lanes> Worker<L> {
             for list in &mut self.bits {
                 let kept = list.len().div_ceil(2);
                 for i in 0..list.len() / 2 {
-                    self.pairs.push(list[i], list[i + kept], list[i]);
+                    self.pairs.push(Pair { left: list[i], right: list[i + kept], out: list[i] });
                 }
                 list.truncate(kept);
                 done &= kept <= 1;
@@ -361,7 +377,8 @@ impl<L: Lanes> Worker<L> {
                                 window[even].length = 1;
                                 self.slots[window[even].start as usize] = self.slots[odd.start as usize];
                             } else {
-                                self.pairs.push(window[even].start, odd.start, window[even].start);
+                                let even = window[even].start;
+                                self.pairs.push(Pair { left: even, right: odd.start, out: even });
                             }
                         }
                     }
@@ -387,21 +404,42 @@ pub fn blind(rows: Vec<Projective>, blindings: &[F], base: &super::fixed_base::F
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ark_ff::Field;
     use weightproof_circuits::curve::{Domain, generator};
 
     fn naive(bases: &[Point], values: &[i32]) -> Projective {
         bases.iter().zip(values).map(|(b, v)| *b * F::from(*v)).sum()
     }
 
-    #[test]
-    fn equals_the_naive_sum_on_every_width() {
-        let bases: Vec<Point> = (0..70).map(|i| generator(Domain::Row, i)).collect();
+    fn bases(count: u64) -> Vec<Point> {
+        (0..count).map(|i| generator(Domain::Row, i)).collect()
+    }
+
+    fn draws() -> impl FnMut() -> i32 {
         let mut state = 1u64;
-        let mut draw = || {
+        move || {
             state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
             (state >> 33) as i32
-        };
-        let mut workspace = Workspace::default();
+        }
+    }
+
+    /// A workspace for each kind of processor there is here.
+    fn workspaces() -> Vec<Workspace> {
+        vec![Workspace::portable(), Workspace::default()]
+    }
+
+    /// The sum on every processor, which takes no other path.
+    fn check(bases: &[Point], values: &[i32], expected: Projective, what: &str) {
+        for mut workspace in workspaces() {
+            assert_eq!(workspace.sum(bases, values), Some(expected), "{what}");
+            assert_eq!(commit_row(bases, values, &mut workspace), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn equals_the_naive_sum_on_every_width() {
+        let bases = bases(70);
+        let mut draw = draws();
         for bits in 1..=31u32 {
             let limit = 1i64 << bits;
             let values: Vec<i32> = (0..70)
@@ -418,20 +456,152 @@ mod tests {
                     v as i32
                 })
                 .collect();
-            assert_eq!(commit_row(&bases, &values, &mut workspace), naive(&bases, &values), "{bits} bits");
+            check(&bases, &values, naive(&bases, &values), &format!("{bits} bits"));
         }
-        for values in [vec![0; 70], vec![1; 70], vec![-1; 70], vec![i32::MIN; 3], vec![i32::MAX; 70]] {
-            assert_eq!(commit_row(&bases, &values, &mut workspace), naive(&bases, &values));
+        for values in [vec![1; 70], vec![-1; 70], vec![i32::MIN; 3], vec![i32::MIN; 70], vec![i32::MAX; 70]] {
+            check(&bases[..values.len()], &values, naive(&bases, &values), "equal values");
         }
     }
 
     #[test]
-    fn repeated_bases_are_still_summed() {
-        let base = generator(Domain::Row, 0);
-        let bases = vec![base, base, -base, base];
-        let mut workspace = Workspace::default();
-        for values in [vec![1, 1, 1, 1], vec![5, 5, 5, 5], vec![1, 0, 1, 0]] {
-            assert_eq!(commit_row(&bases, &values, &mut workspace), naive(&bases, &values));
+    fn any_length_will_do() {
+        let bases = bases(40);
+        let mut draw = draws();
+        for length in 1..=40 {
+            for shift in [0, 14, 22, 30] {
+                let values: Vec<i32> = (0..length).map(|_| (draw() >> shift) | 1).collect();
+                check(
+                    &bases[..length],
+                    &values,
+                    naive(&bases, &values),
+                    &format!("{length} values >> {shift}"),
+                );
+            }
         }
+        for mut workspace in workspaces() {
+            assert_eq!(commit_row(&bases, &[], &mut workspace), Projective::ZERO);
+            assert_eq!(commit_row(&[], &[1, 2], &mut workspace), Projective::ZERO);
+            assert_eq!(commit_row(&bases, &[0; 40], &mut workspace), Projective::ZERO);
+            assert_eq!(commit_row(&bases, &[7, 0, -3], &mut workspace), naive(&bases, &[7, 0, -3]));
+            assert_eq!(commit_row(&bases[..2], &[7, 1, -3], &mut workspace), naive(&bases[..2], &[7, 1]));
+        }
+    }
+
+    /// Rows as provers make them, long enough for buckets of whole values; by workspaces that are used again.
+    #[test]
+    fn equals_the_naive_sum_on_long_rows() {
+        const LENGTH: usize = 3000;
+        let bases = bases(LENGTH as u64);
+        let mut draw = draws();
+        let mut row = |f: &dyn Fn(i32) -> i32| -> Vec<i32> { (0..LENGTH).map(|_| f(draw())).collect() };
+        let mut rows = vec![
+            row(&|v| v & 0x1ff),
+            row(&|v| (v & 0x3ff) - 0x200),
+            row(&|v| v & 0x1fff),
+            row(&|v| v as i16 as i32),
+            row(&|v| v & 1),
+            row(&|v| v & 0x3ff_ffff),
+            row(&|v| if v & 7 == 0 { v >> 10 } else { 0 }),
+            // Most values small, a few of every size.
+            row(&|v| ((v & 0xff) - 0x80) << if v & 0x3f00 == 0 { v >> 16 & 15 } else { 0 }),
+        ];
+        rows.push(vec![5; LENGTH]);
+        let mut workspaces = workspaces();
+        for (index, values) in rows.iter().enumerate() {
+            let expected = naive(&bases, values);
+            for workspace in &mut workspaces {
+                assert_eq!(workspace.sum(&bases, values), Some(expected), "row {index}");
+            }
+        }
+        assert_eq!(Windows::for_values(&rows[0]).largest.len(), 1, "some row has whole values for buckets");
+        assert!(Windows::for_values(&rows[5]).largest.len() > 1, "some row has several windows");
+    }
+
+    #[test]
+    fn windows_hold_every_magnitude() {
+        for width in 1..=WIDEST {
+            for magnitude in (0..32).flat_map(|bits| [1u32 << bits, (1 << bits) - 1, (1 << bits) + 1]) {
+                let windows = Windows::of_width(width, magnitude);
+                let weight = |j: usize| 1i64 << (windows.width as usize * j);
+                let reach: i64 = windows
+                    .largest
+                    .iter()
+                    .enumerate()
+                    .map(|(j, largest)| i64::from(*largest) * weight(j))
+                    .sum();
+                assert!(reach >= i64::from(magnitude), "{magnitude} in windows of {width}");
+                assert!(windows.largest.iter().all(|largest| *largest <= 1 << (width - 1)));
+            }
+        }
+    }
+
+    #[test]
+    fn bases_that_repeat_or_vanish_are_still_summed() {
+        let base = generator(Domain::Row, 0);
+        let other = generator(Domain::Row, 1);
+        let identity = Point::identity();
+        let rows: [(Vec<Point>, Vec<i32>); 8] = [
+            (vec![base, base, -base, base], vec![1, 1, 1, 1]),
+            (vec![base, base], vec![5, 5]),
+            (vec![base, -base], vec![5, 5]),
+            (vec![base, base], vec![5, -5]),
+            (vec![identity, other], vec![3, 4]),
+            (vec![identity; 40], vec![1; 40]),
+            // Buckets that only meet when they are weighed.
+            (vec![base, base, other], vec![3, 2, 7]),
+            (vec![base; 100], (0..100).collect()),
+        ];
+        for (bases, values) in &rows {
+            for mut workspace in workspaces() {
+                assert_eq!(workspace.sum(bases, values), None, "{values:?} has an addition without a chord");
+                assert_eq!(commit_row(bases, values, &mut workspace), naive(bases, values));
+                // Nothing is left behind.
+                assert_eq!(workspace.sum(&[base, other], &[3, 9]), Some(naive(&[base, other], &[3, 9])));
+            }
+        }
+    }
+
+    #[test]
+    fn signed_digits_add_up() {
+        let mut all = vec![F::ZERO, F::ONE, -F::ONE, F::from(u64::MAX), F::from(2u64).inverse().unwrap()];
+        all.extend([(-F::ONE).double(), F::from(2u64).pow([254]), F::from(2u64).pow([253]) - F::ONE]);
+        for scalar in all {
+            for width in 1..=30 {
+                let rows = (F::MODULUS_BIT_SIZE + 1).div_ceil(width);
+                let integer = scalar.into_bigint().0;
+                let sum = (0..rows).rev().fold(F::ZERO, |sum, row| {
+                    let digit = signed_digit(&integer, row * width, width);
+                    assert!(digit.unsigned_abs() <= 1 << (width - 1));
+                    sum * F::from(1u64 << width) + F::from(digit)
+                });
+                assert_eq!(sum, scalar, "{width}");
+            }
+        }
+    }
+
+    #[test]
+    fn full_size_sums_equal_the_generic_ones() {
+        let bases = bases(300);
+        let mut scalar = F::from(5u64);
+        let scalars: Vec<F> = (0..300)
+            .map(|i| match i {
+                0 => F::ZERO,
+                1 => -F::ONE,
+                2 => F::ONE,
+                _ => {
+                    scalar = scalar.square() - F::ONE;
+                    scalar
+                }
+            })
+            .collect();
+        for count in [0, 1, FEWEST - 1, FEWEST, 300] {
+            assert_eq!(
+                multi_exponentiation(&bases[..count], &scalars),
+                curve::multi_exponentiation(&bases[..count], &scalars[..count])
+            );
+        }
+        let repeated = vec![bases[0]; FEWEST];
+        let sum: F = scalars[..FEWEST].iter().sum();
+        assert_eq!(multi_exponentiation(&repeated, &scalars), bases[0] * sum);
     }
 }

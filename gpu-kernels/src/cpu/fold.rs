@@ -13,7 +13,7 @@ use weightproof_circuits::field::F;
 
 #[cfg(target_arch = "x86_64")]
 use super::affine::ifma::Ifma;
-use super::affine::{Lanes, Links, Pairs, Signed, Slot, reduced};
+use super::affine::{Lanes, Links, Pair, Signed, Slot, reduced};
 
 /// Digits of `a` and `b` are odd and below `2^(WIDTH − 1)`, or zero.
 const WIDTH: u32 = 4;
@@ -75,8 +75,9 @@ impl Folding {
     }
 
     fn one_by_one(&self, low: &[Point], high: &[Point]) -> Vec<Point> {
-        let sum =
-            |(low, high): (&Point, &Point)| VestaConfig::glv_mul_projective(high.into_group(), self.scalar) + low;
+        let sum = |(low, high): (&Point, &Point)| {
+            VestaConfig::glv_mul_projective(high.into_group(), self.scalar) + low
+        };
         let folded: Vec<Projective> = low.iter().zip(high).map(sum).collect();
         normalize(&folded)
     }
@@ -87,7 +88,7 @@ struct Folder<L: Lanes> {
     lanes: L,
     count: usize,
     slots: Vec<Slot>,
-    pairs: Pairs,
+    pairs: Vec<Pair>,
     links: Links<L>,
 }
 
@@ -105,7 +106,7 @@ impl<L: Lanes> Folder<L> {
             lanes,
             count,
             slots: vec![Slot { x: [0; 4], y: [0; 4] }; REGIONS * count],
-            pairs: Pairs::default(),
+            pairs: Vec::new(),
             links: Vec::new(),
         }
     }
@@ -141,11 +142,13 @@ impl<L: Lanes> Folder<L> {
         negative: bool,
         out: usize,
     ) -> Option<()> {
+        let index = |region: usize, i: usize| (region * self.count + i) as u32;
         self.pairs.clear();
-        for i in 0..self.count {
-            let index = |region: usize| (region * self.count + i) as u32;
-            self.pairs.push(index(left) << 1, index(right) << 1 | u32::from(negative), index(out));
-        }
+        self.pairs.extend((0..self.count).map(|i| Pair {
+            left: index(left, i) << 1,
+            right: index(right, i) << 1 | u32::from(negative),
+            out: index(out, i),
+        }));
         let mut operands = Signed(&mut self.slots);
         self.lanes.add_all::<_, DOUBLE>(&mut operands, &mut self.pairs, &mut self.links).then_some(())
     }

@@ -1,4 +1,4 @@
-//! [`Lanes`] on AVX-512 IFMA: `8·K` additions at once, in `K` vectors whose instructions are interleaved.
+//! [`Lanes`] on AVX-512 IFMA: sixteen additions at once.
 //!
 //! # Scale
 //! Slots hold `coordinate·2^256`, but a product is reduced by `2^260`. Nothing is converted; the powers of two are
@@ -20,12 +20,11 @@ use ark_ff::Field;
 use ark_vesta::FqConfig;
 use weightproof_circuits::curve::Base;
 
-use super::{Lanes, Links, Operands, Pairs, add_all, reduced};
+use super::{Lanes, Links, Operands, Pair, add_all, reduced};
 use crate::cpu::ifma::{LIMB_BITS, MASK, Modulus, is_available, set, split};
 
-/// Vectors at once.
-const K: usize = 2;
-const COUNT: usize = 8 * K;
+/// Two vectors: the instructions of one fill the gaps between those of the other.
+type Value = [Vector; 2];
 
 /// Shows that the processor has the instructions.
 #[derive(Clone, Copy)]
@@ -39,7 +38,6 @@ impl Ifma {
 }
 
 type Vector = [__m512i; 5];
-type Value = [Vector; K];
 
 const P: [u64; 5] = Modulus::<FqConfig>::LIMBS;
 /// The modulus is `2^254 + t`.
@@ -151,7 +149,8 @@ fn reduce_column(_: Ifma, columns: &mut Columns, i: usize, top: &mut __m512i) {
     // SAFETY: `Ifma` shows that the processor has AVX-512 IFMA.
     unsafe {
         let mask = set(MASK);
-        let factor = _mm512_madd52lo_epu64(_mm512_setzero_si512(), columns[i], set(Modulus::<FqConfig>::INVERSE));
+        let factor =
+            _mm512_madd52lo_epu64(_mm512_setzero_si512(), columns[i], set(Modulus::<FqConfig>::INVERSE));
         let carry = _mm512_srli_epi64::<LIMB_BITS>(_mm512_add_epi64(columns[i], mask));
         let next = _mm512_madd52lo_epu64(carry, factor, set(P[1]));
         columns[i + 1] = _mm512_madd52hi_epu64(columns[i + 1], factor, set(P[0]));
@@ -328,19 +327,19 @@ fn third_y(ifma: Ifma, slope: &Vector, x1: &Vector, x: &Vector, y1: &Vector) -> 
 }
 
 #[inline(always)]
-fn load_x<O: Operands>(ifma: Ifma, operands: &O, at: &[u32]) -> Vector {
-    let x = |i: usize| operands.x(at[i]);
+fn load_x<O: Operands>(ifma: Ifma, operands: &O, at: impl Fn(usize) -> u32) -> Vector {
+    let x = |i: usize| operands.x(at(i));
     load(ifma, [x(0), x(1), x(2), x(3), x(4), x(5), x(6), x(7)])
 }
 
 #[inline(always)]
-fn load_y<O: Operands>(ifma: Ifma, operands: &O, at: &[u32]) -> Vector {
-    let y = |i: usize| operands.y(at[i]);
+fn load_y<O: Operands>(ifma: Ifma, operands: &O, at: impl Fn(usize) -> u32) -> Vector {
+    let y = |i: usize| operands.y(at(i));
     let mut limbs = load(ifma, [y(0), y(1), y(2), y(3), y(4), y(5), y(6), y(7)]);
     if O::SIGNED {
         let mut negative = 0;
-        for (i, at) in at.iter().enumerate() {
-            negative |= u8::from(O::is_negative(*at)) << i;
+        for i in 0..8 {
+            negative |= u8::from(O::is_negative(at(i))) << i;
         }
         // 3p − y is positive, and below 3p: differences keep their bounds.
         for (limb, modulus) in limbs.iter_mut().zip(times_modulus(3)) {
@@ -352,20 +351,20 @@ fn load_y<O: Operands>(ifma: Ifma, operands: &O, at: &[u32]) -> Vector {
 }
 
 #[inline(always)]
-fn write<O: Operands>(ifma: Ifma, operands: &mut O, at: &[u32], x: Vector, y: Vector) {
+fn write<O: Operands>(ifma: Ifma, operands: &mut O, at: impl Fn(usize) -> u32, x: Vector, y: Vector) {
     let (x, y) = (store(ifma, x), store(ifma, y));
-    for i in 0..8 {
-        let slot = operands.out(at[i]);
+    for (i, (x, y)) in x.into_iter().zip(y).enumerate() {
+        let slot = operands.out(at(i));
         // SAFETY: `Ifma` shows that the processor has AVX-512; a coordinate is 32 bytes.
         unsafe {
-            _mm256_storeu_si256(slot.x.as_mut_ptr().cast(), x[i]);
-            _mm256_storeu_si256(slot.y.as_mut_ptr().cast(), y[i]);
+            _mm256_storeu_si256(slot.x.as_mut_ptr().cast(), x);
+            _mm256_storeu_si256(slot.y.as_mut_ptr().cast(), y);
         }
     }
 }
 
 impl Lanes for Ifma {
-    const COUNT: usize = COUNT;
+    const COUNT: usize = 16;
     type Value = Value;
 
     #[inline(always)]
@@ -375,23 +374,23 @@ impl Lanes for Ifma {
             // SAFETY: `Ifma` shows that the processor has AVX-512.
             *limb = unsafe { set(word) };
         }
-        [one; K]
+        [one; 2]
     }
 
     #[inline(always)]
-    fn x<O: Operands>(self, operands: &O, at: &[u32]) -> Value {
-        [load_x(self, operands, &at[..8]), load_x(self, operands, &at[8..])]
+    fn x<O: Operands>(self, operands: &O, at: impl Fn(usize) -> u32) -> Value {
+        [load_x(self, operands, &at), load_x(self, operands, |i| at(8 + i))]
     }
 
     #[inline(always)]
-    fn y<O: Operands>(self, operands: &O, at: &[u32]) -> Value {
-        [load_y(self, operands, &at[..8]), load_y(self, operands, &at[8..])]
+    fn y<O: Operands>(self, operands: &O, at: impl Fn(usize) -> u32) -> Value {
+        [load_y(self, operands, &at), load_y(self, operands, |i| at(8 + i))]
     }
 
     #[inline(always)]
-    fn write<O: Operands>(self, operands: &mut O, at: &[u32], x: Value, y: Value) {
-        write(self, operands, &at[..8], x[0], y[0]);
-        write(self, operands, &at[8..], x[1], y[1]);
+    fn write<O: Operands>(self, operands: &mut O, at: impl Fn(usize) -> u32, x: Value, y: Value) {
+        write(self, operands, &at, x[0], y[0]);
+        write(self, operands, |i| at(8 + i), x[1], y[1]);
     }
 
     #[inline(always)]
@@ -450,81 +449,30 @@ impl Lanes for Ifma {
 
     #[inline(always)]
     fn third_x(self, slope: Value, x1: Value, difference: Value) -> Value {
-        [
-            third_x(self, &slope[0], &x1[0], &difference[0]),
-            third_x(self, &slope[1], &x1[1], &difference[1]),
-        ]
+        [third_x(self, &slope[0], &x1[0], &difference[0]), third_x(self, &slope[1], &x1[1], &difference[1])]
     }
 
     #[inline(always)]
     fn third_y(self, slope: Value, x1: Value, x: Value, y1: Value) -> Value {
-        [
-            third_y(self, &slope[0], &x1[0], &x[0], &y1[0]),
-            third_y(self, &slope[1], &x1[1], &x[1], &y1[1]),
-        ]
+        [third_y(self, &slope[0], &x1[0], &x[0], &y1[0]), third_y(self, &slope[1], &x1[1], &x[1], &y1[1])]
     }
 
     fn add_all<O: Operands, const DOUBLE: bool>(
         self,
         operands: &mut O,
-        pairs: &mut Pairs,
+        pairs: &mut Vec<Pair>,
         links: &mut Links<Self>,
     ) -> bool {
         #[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512vl")]
         fn compiled<O: Operands, const DOUBLE: bool>(
             ifma: Ifma,
             operands: &mut O,
-            pairs: &mut Pairs,
+            pairs: &mut Vec<Pair>,
             links: &mut Links<Ifma>,
         ) -> bool {
             add_all::<_, _, DOUBLE>(ifma, operands, pairs, links)
         }
         // SAFETY: `Ifma` shows that the processor has these instructions.
         unsafe { compiled::<_, DOUBLE>(self, operands, pairs, links) }
-    }
-}
-
-#[cfg(test)]
-mod bench {
-    use super::super::*;
-    use super::*;
-    use weightproof_circuits::curve::{Domain, Point, generator};
-    #[test]
-    #[ignore]
-    fn speed() {
-        let ifma = Ifma::new().unwrap();
-        let bases: Vec<Point> = (0..32768).map(|i| generator(Domain::Row, i)).collect();
-        for n in [256usize, 1024, 2048, 4096, 8192, 16384] {
-            for random in [false, true] {
-                let mut slots: Vec<Slot> = vec![Slot { x: [0; 4], y: [0; 4] }; n];
-                let mut links = Vec::new();
-                let mut pairs = Pairs::default();
-                let mut state = 1u64;
-                let mut perm: Vec<u32> = (0..2 * n as u32).collect();
-                if random {
-                    for i in (1..perm.len()).rev() {
-                        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-                        perm.swap(i, (state >> 33) as usize % (i + 1));
-                    }
-                }
-                let mut best = [f64::MAX; 2];
-                for _ in 0..(1 << 22) / n / 4 {
-                    pairs.clear();
-                    for i in 0..n { pairs.push(perm[2 * i] * 2 + 1, perm[2 * i + 1] * 2, i as u32); }
-                    let t = std::time::Instant::now();
-                    assert!(ifma.add_all::<_, false>(&mut FromBases { bases: &bases, slots: &mut slots }, &mut pairs, &mut links));
-                    best[0] = best[0].min(t.elapsed().as_secs_f64());
-                    pairs.clear();
-                    for i in 0..n / 2 { pairs.push(perm[i] % n as u32, (perm[i] + 1) % n as u32, perm[i] % n as u32); }
-                    let mut seen = vec![false; n];
-                    pairs.clear();
-                    for p in &perm { let a = (*p as usize % n) & !1; if !seen[a] { seen[a] = true; pairs.push(a as u32, a as u32 + 1, a as u32); } }
-                    let t = std::time::Instant::now();
-                    assert!(ifma.add_all::<_, false>(&mut InPlace(&mut slots), &mut pairs, &mut links));
-                    best[1] = best[1].min(t.elapsed().as_secs_f64());
-                }
-                println!("{n} random {random}: from bases {:.1} in place {:.1} ns an addition", best[0] * 1e9 / n as f64, best[1] * 1e9 / (n / 2) as f64);
-            }
-        }
     }
 }

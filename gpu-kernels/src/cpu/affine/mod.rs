@@ -44,40 +44,12 @@ pub fn reduced(words: [u64; 4]) -> Base {
     Base::new_unchecked(integer)
 }
 
-/// Additions to be done: the sum of the points at `left[i]` and `right[i]` goes to slot `out[i]`.
-#[derive(Default)]
-pub struct Pairs {
-    left: Vec<u32>,
-    right: Vec<u32>,
-    out: Vec<u32>,
-}
-
-impl Pairs {
-    pub fn push(&mut self, left: u32, right: u32, out: u32) {
-        self.left.push(left);
-        self.right.push(right);
-        self.out.push(out);
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.out.is_empty()
-    }
-
-    pub fn clear(&mut self) {
-        self.left.clear();
-        self.right.clear();
-        self.out.clear();
-    }
-
-    /// Repeats the last pair until lanes are full: the same sum is written to the same slot.
-    fn fill(&mut self, lanes: usize) {
-        let count = self.out.len().next_multiple_of(lanes);
-        for list in [&mut self.left, &mut self.right, &mut self.out] {
-            if let Some(last) = list.last().copied() {
-                list.resize(count, last);
-            }
-        }
-    }
+/// An addition to be done: the sum of the points at `left` and `right` goes to slot `out`.
+#[derive(Clone, Copy)]
+pub struct Pair {
+    pub left: u32,
+    pub right: u32,
+    pub out: u32,
 }
 
 /// Where operands lie and sums go.
@@ -174,11 +146,11 @@ pub trait Lanes: Copy {
     /// What the chain of products starts with.
     fn start(self) -> Self::Value;
     /// `x` of the operands at `COUNT` indices.
-    fn x<O: Operands>(self, operands: &O, at: &[u32]) -> Self::Value;
+    fn x<O: Operands>(self, operands: &O, at: impl Fn(usize) -> u32) -> Self::Value;
     /// `y` of the operands at `COUNT` indices.
-    fn y<O: Operands>(self, operands: &O, at: &[u32]) -> Self::Value;
-    /// Writes points.
-    fn write<O: Operands>(self, operands: &mut O, at: &[u32], x: Self::Value, y: Self::Value);
+    fn y<O: Operands>(self, operands: &O, at: impl Fn(usize) -> u32) -> Self::Value;
+    /// Writes points to `COUNT` slots.
+    fn write<O: Operands>(self, operands: &mut O, at: impl Fn(usize) -> u32, x: Self::Value, y: Self::Value);
     /// `b − a`, both as read.
     fn difference(self, b: Self::Value, a: Self::Value) -> Self::Value;
     /// `2y`, at the scale of a difference.
@@ -199,7 +171,7 @@ pub trait Lanes: Copy {
     fn add_all<O: Operands, const DOUBLE: bool>(
         self,
         operands: &mut O,
-        pairs: &mut Pairs,
+        pairs: &mut Vec<Pair>,
         links: &mut Links<Self>,
     ) -> bool;
 }
@@ -214,21 +186,22 @@ pub type Links<L> = Vec<[<L as Lanes>::Value; 2]>;
 pub fn add_all<L: Lanes, O: Operands, const DOUBLE: bool>(
     lanes: L,
     operands: &mut O,
-    pairs: &mut Pairs,
+    pairs: &mut Vec<Pair>,
     links: &mut Links<L>,
 ) -> bool {
-    pairs.fill(L::COUNT);
-    let lefts = pairs.left.chunks_exact(L::COUNT);
-    let rights = pairs.right.chunks_exact(L::COUNT);
-    let outs = pairs.out.chunks_exact(L::COUNT);
+    // Repeats the last pair until lanes are full: the same sum is written to the same slot.
+    if let Some(last) = pairs.last().copied() {
+        pairs.resize(pairs.len().next_multiple_of(L::COUNT), last);
+    }
+    let steps = pairs.chunks_exact(L::COUNT);
 
     links.clear();
     let mut product = lanes.start();
-    for (left, right) in lefts.clone().zip(rights.clone()) {
+    for step in steps.clone() {
         let difference = if DOUBLE {
-            lanes.twice(lanes.y(operands, left))
+            lanes.twice(lanes.y(operands, |i| step[i].left))
         } else {
-            lanes.difference(lanes.x(operands, right), lanes.x(operands, left))
+            lanes.difference(lanes.x(operands, |i| step[i].right), lanes.x(operands, |i| step[i].left))
         };
         links.push([product, difference]);
         product = lanes.product(product, difference);
@@ -244,14 +217,18 @@ pub fn add_all<L: Lanes, O: Operands, const DOUBLE: bool>(
     }
 
     // A loop of its own: its steps do not wait for one another.
-    for (((left, right), out), [inverse, difference]) in lefts.zip(rights).zip(outs).zip(links.iter()) {
-        let (x1, y1) = (lanes.x(operands, left), lanes.y(operands, left));
-        let rise =
-            if DOUBLE { lanes.tangent(x1) } else { lanes.difference(lanes.y(operands, right), y1) };
+    for (step, [inverse, difference]) in steps.zip(links.iter()) {
+        let x1 = lanes.x(operands, |i| step[i].left);
+        let y1 = lanes.y(operands, |i| step[i].left);
+        let rise = if DOUBLE {
+            lanes.tangent(x1)
+        } else {
+            lanes.difference(lanes.y(operands, |i| step[i].right), y1)
+        };
         let slope = lanes.product(rise, *inverse);
         let x = if DOUBLE { lanes.tangent_x(slope, x1) } else { lanes.third_x(slope, x1, *difference) };
         let y = lanes.third_y(slope, x1, x, y1);
-        lanes.write(operands, out, x, y);
+        lanes.write(operands, |i| step[i].out, x, y);
     }
     true
 }
@@ -269,17 +246,17 @@ impl Lanes for Portable {
         Base::ONE
     }
     #[inline(always)]
-    fn x<O: Operands>(self, operands: &O, at: &[u32]) -> Base {
-        Base::new_unchecked(BigInt(*operands.x(at[0])))
+    fn x<O: Operands>(self, operands: &O, at: impl Fn(usize) -> u32) -> Base {
+        Base::new_unchecked(BigInt(*operands.x(at(0))))
     }
     #[inline(always)]
-    fn y<O: Operands>(self, operands: &O, at: &[u32]) -> Base {
-        let y = Base::new_unchecked(BigInt(*operands.y(at[0])));
-        if O::is_negative(at[0]) { -y } else { y }
+    fn y<O: Operands>(self, operands: &O, at: impl Fn(usize) -> u32) -> Base {
+        let y = Base::new_unchecked(BigInt(*operands.y(at(0))));
+        if O::is_negative(at(0)) { -y } else { y }
     }
     #[inline(always)]
-    fn write<O: Operands>(self, operands: &mut O, at: &[u32], x: Base, y: Base) {
-        *operands.out(at[0]) = Slot { x: x.0.0, y: y.0.0 };
+    fn write<O: Operands>(self, operands: &mut O, at: impl Fn(usize) -> u32, x: Base, y: Base) {
+        *operands.out(at(0)) = Slot { x: x.0.0, y: y.0.0 };
     }
     #[inline(always)]
     fn difference(self, b: Base, a: Base) -> Base {
@@ -317,9 +294,133 @@ impl Lanes for Portable {
     fn add_all<O: Operands, const DOUBLE: bool>(
         self,
         operands: &mut O,
-        pairs: &mut Pairs,
+        pairs: &mut Vec<Pair>,
         links: &mut Links<Self>,
     ) -> bool {
         add_all::<_, _, DOUBLE>(self, operands, pairs, links)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Coordinates with edge cases among them; the formulas do not ask for points of the curve.
+    fn coordinates() -> Vec<Base> {
+        let mut largest = Base::MODULUS;
+        largest.0[0] -= 1;
+        let mut all = vec![
+            Base::ONE,
+            -Base::ONE,
+            Base::new_unchecked(BigInt([1, 0, 0, 0])),
+            Base::new_unchecked(largest),
+            Base::new_unchecked(BigInt([u64::MAX, u64::MAX, u64::MAX, Base::MODULUS.0[3] - 1])),
+            Base::new_unchecked(BigInt([0, 0, 0, 1 << 62])),
+        ];
+        let mut x = Base::from(3u64);
+        while all.len() < 44 {
+            x = x.square() + Base::from(7u64);
+            all.push(x);
+        }
+        all
+    }
+
+    /// Words of `value + p`: as loosely reduced as a slot may be.
+    fn loose(value: Base) -> [u64; 4] {
+        let mut words = value.0;
+        ark_ff::BigInteger::add_with_carry(&mut words, &Base::MODULUS);
+        words.0
+    }
+
+    fn slot(x: Base, y: Base, is_loose: bool) -> Slot {
+        if is_loose { Slot { x: loose(x), y: loose(y) } } else { Slot { x: x.0.0, y: y.0.0 } }
+    }
+
+    fn sum(a: [Base; 2], b: [Base; 2]) -> [Base; 2] {
+        let slope = (b[1] - a[1]) * (b[0] - a[0]).inverse().unwrap();
+        let x = slope.square() - a[0] - b[0];
+        [x, slope * (a[0] - x) - a[1]]
+    }
+
+    fn double(a: [Base; 2]) -> [Base; 2] {
+        let slope = a[0].square() * Base::from(3u64) * a[1].double().inverse().unwrap();
+        let x = slope.square() - a[0].double();
+        [x, slope * (a[0] - x) - a[1]]
+    }
+
+    /// All pairs of edge cases, by `lanes`, against the formulas.
+    fn agrees<L: Lanes>(lanes: L, is_loose: bool) {
+        let all = coordinates();
+        let count = all.len();
+        let mut links = Links::<L>::new();
+        let read = |slot: &Slot| [reduced(slot.x), reduced(slot.y)];
+        for shift in 1..count {
+            for length in [count, 1, 15, 16, 17] {
+                let point = |i: usize| [all[i % count], all[(i + 3 * shift) % count]];
+                let points: Vec<Slot> =
+                    (0..count).map(|i| slot(point(i)[0], point(i)[1], is_loose)).collect();
+                let pair = |i: usize| (i, (i + shift) % count);
+
+                let mut slots: Vec<Slot> =
+                    (0..2 * count).map(|i| points[if i < count { i } else { (i + shift) % count }]).collect();
+                let mut pairs: Vec<Pair> =
+                    (0..length as u32).map(|i| Pair { left: i, right: count as u32 + i, out: i }).collect();
+                assert!(lanes.add_all::<_, false>(&mut InPlace(&mut slots), &mut pairs, &mut links));
+                for i in 0..length {
+                    let (a, b) = pair(i);
+                    assert_eq!(read(&slots[i]), sum(point(a), point(b)), "{shift} {i}");
+                }
+                assert!((length..count).all(|i| read(&slots[i]) == point(i)), "no other slot is touched");
+
+                let mut slots = points.clone();
+                let mut pairs: Vec<Pair> =
+                    (0..length as u32).map(|i| Pair { left: i, right: i, out: i }).collect();
+                assert!(lanes.add_all::<_, true>(&mut InPlace(&mut slots), &mut pairs, &mut links));
+                assert!((0..length).all(|i| read(&slots[i]) == double(point(i))), "{shift}");
+
+                // Signs, into other slots.
+                let mut slots = points.clone();
+                slots.resize(2 * count, points[0]);
+                let signs = |i: usize| (i & 1, i >> 1 & 1);
+                let mut pairs: Vec<Pair> = (0..length)
+                    .map(|i| {
+                        let ((a, b), (c, d)) = (pair(i), signs(i));
+                        Pair { left: (2 * a + c) as u32, right: (2 * b + d) as u32, out: (count + i) as u32 }
+                    })
+                    .collect();
+                assert!(lanes.add_all::<_, false>(&mut Signed(&mut slots), &mut pairs, &mut links));
+                let signed = |[x, y]: [Base; 2], negative: usize| [x, if negative == 1 { -y } else { y }];
+                for i in 0..length {
+                    let ((a, b), (c, d)) = (pair(i), signs(i));
+                    let expected = sum(signed(point(a), c), signed(point(b), d));
+                    assert_eq!(read(&slots[count + i]), expected, "{shift} {i}");
+                }
+            }
+        }
+        // A pair without a chord, in any lane, however its words are reduced; nothing is written.
+        let mut points: Vec<Slot> = all.iter().map(|x| slot(*x, Base::ONE, false)).collect();
+        points.extend(all.iter().map(|x| slot(*x, Base::ONE, is_loose)));
+        for at in 0..20u32 {
+            let mut slots = points.clone();
+            let mut pairs: Vec<Pair> = (0..20)
+                .map(|i| Pair { left: i, right: if i == at { count as u32 + i } else { i + 20 }, out: i })
+                .collect();
+            assert!(!lanes.add_all::<_, false>(&mut InPlace(&mut slots), &mut pairs, &mut links));
+            assert!(slots.iter().zip(&points).all(|(a, b)| a.x == b.x && a.y == b.y));
+        }
+    }
+
+    #[test]
+    fn one_at_a_time_follow_the_formulas() {
+        agrees(Portable, false);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn lanes_follow_the_formulas() {
+        if let Some(ifma) = ifma::Ifma::new() {
+            agrees(ifma, false);
+            agrees(ifma, true);
+        }
     }
 }
