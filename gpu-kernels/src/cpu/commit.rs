@@ -104,8 +104,7 @@ const FEWEST: usize = 64;
 
 /// The digit of weight `2^start` of an integer in signed digits of `width` bits.
 ///
-/// The carry out of the bits below `start` is the highest of them, for a digit of at least half the base borrows: a
-/// run of bits `b` stands for `b − 2^width·top + carry`.
+/// A run of bits whose highest is set stands for itself less `2^width`, and the run above it for one more.
 fn signed_digit(integer: &[u64; 4], start: u32, width: u32) -> i32 {
     let bits = |from: u32| {
         let (word, shift) = ((from / 64) as usize, from % 64);
@@ -119,7 +118,7 @@ fn signed_digit(integer: &[u64; 4], start: u32, width: u32) -> i32 {
     own as i32 - ((top as i32) << width) + carry as i32
 }
 
-/// Widest window: a bucket index and a sign fit 16 bits each way.
+/// Widest window: `2^15` buckets, a few megabytes of slots.
 const WIDEST: u32 = 16;
 
 /// Signed digits of every value: window `j` holds the multiples of `2^(width·j)`.
@@ -347,15 +346,14 @@ impl<L: Lanes> Worker<L> {
         self.bits.iter_mut().for_each(Vec::clear);
         self.bits.resize_with(bits, Vec::new);
         for level in 0.. {
-            let mut done = true;
             for list in &mut self.bits {
                 let kept = list.len().div_ceil(2);
                 for i in 0..list.len() / 2 {
                     self.pairs.push(Pair { left: list[i], right: list[i + kept], out: list[i] });
                 }
                 list.truncate(kept);
-                done &= kept <= 1;
             }
+            let mut done = self.pairs.is_empty();
             let mut first = 0;
             let mut lowest = level;
             for largest in &windows.largest {

@@ -12,7 +12,9 @@
 //!
 //! # Bounds
 //! Limbs are 52 bits. Written coordinates are below `2p + 2^221`, so adding `3p` makes a difference positive and below
-//! `6p`. A product of factors below `αp` and `βp` is below `(αβ/64 + 1)p`: links are below `1.2p`.
+//! `6p`. A product of factors below `αp` and `βp` is below `(αβ/64 + 1)p`: links are below `1.2p`, slopes of chords too.
+//! Slopes of tangents, from factors below `52p` and `1.2p`, are below `2p`. With `24p` for four times a difference,
+//! neither coordinate reaches `7p` before it is reduced.
 
 use core::arch::x86_64::*;
 
@@ -22,9 +24,6 @@ use weightproof_circuits::curve::Base;
 
 use super::{Lanes, Links, Operands, Pair, add_all, reduced};
 use crate::cpu::ifma::{LIMB_BITS, MASK, Modulus, is_available, set, split};
-
-/// Two vectors: the instructions of one fill the gaps between those of the other.
-type Value = [Vector; 2];
 
 /// Shows that the processor has the instructions.
 #[derive(Clone, Copy)]
@@ -37,7 +36,10 @@ impl Ifma {
     }
 }
 
+/// Eight numbers, limb by limb.
 type Vector = [__m512i; 5];
+/// Two vectors: the instructions of one fill the gaps between those of the other.
+type Value = [Vector; 2];
 
 const P: [u64; 5] = Modulus::<FqConfig>::LIMBS;
 /// The modulus is `2^254 + t`.

@@ -366,9 +366,9 @@ mod tests {
                 let mut pairs: Vec<Pair> =
                     (0..length as u32).map(|i| Pair { left: i, right: count as u32 + i, out: i }).collect();
                 assert!(lanes.add_all::<_, false>(&mut InPlace(&mut slots), &mut pairs, &mut links));
-                for i in 0..length {
+                for (i, slot) in slots[..length].iter().enumerate() {
                     let (a, b) = pair(i);
-                    assert_eq!(read(&slots[i]), sum(point(a), point(b)), "{shift} {i}");
+                    assert_eq!(read(slot), sum(point(a), point(b)), "{shift} {i}");
                 }
                 assert!((length..count).all(|i| read(&slots[i]) == point(i)), "no other slot is touched");
 
