@@ -1,15 +1,15 @@
 //! The proving half of `verifier::opening`.
 
-use ark_ec::scalar_mul::glv::GLVConfig;
-use ark_ec::{AffineRepr, CurveGroup};
+use ark_ec::CurveGroup;
 use ark_ff::Field;
-use ark_vesta::VestaConfig;
 use rayon::prelude::*;
 use weightproof_circuits::accumulate::ProductSum;
-use weightproof_circuits::curve::{Generators, Point, Projective, multi_exponentiation, normalize};
+use weightproof_circuits::curve::{Generators, Point};
 use weightproof_circuits::field::F;
 use weightproof_circuits::multilinear::eq_table;
 use weightproof_circuits::transcript::Transcript;
+use weightproof_gpu_kernels::cpu::commit::multi_exponentiation;
+use weightproof_gpu_kernels::cpu::fold::Folding;
 use weightproof_verifier::opening::{
     OpeningProof, OpeningStatement, absorb_response, draw_mask_challenge, draw_round_challenge,
     draw_value_challenge,
@@ -35,26 +35,20 @@ fn inner(a: &[F], b: &[F]) -> F {
     sum.value()
 }
 
-/// `⟨scalars, bases⟩`, in two halves side by side.
-fn commit(bases: &[Point], scalars: &[F]) -> Projective {
-    let middle = scalars.len() / 2;
-    let (low, high) = rayon::join(
-        || multi_exponentiation(&bases[..middle], &scalars[..middle]),
-        || multi_exponentiation(&bases[middle..], &scalars[middle..]),
-    );
-    low + high
-}
+/// Points that a thread folds at once: an inversion a step is little beside them, and their multiples stay in its cache.
+const FOLDED: usize = 2048;
 
 /// `G_lo + u·G_hi`.
 fn fold_bases(bases: &[Point], challenge: &F) -> Vec<Point> {
     let (low, high) = bases.split_at(bases.len() / 2);
-    let folded: Vec<Projective> = low
-        .par_iter()
-        .with_min_len(16)
-        .zip(high)
-        .map(|(low, high)| VestaConfig::glv_mul_projective(high.into_group(), *challenge) + low)
+    let folding = Folding::new(challenge);
+    let block = low.len().div_ceil(rayon::current_num_threads()).clamp(1, FOLDED);
+    let blocks: Vec<Vec<Point>> = low
+        .par_chunks(block)
+        .zip(high.par_chunks(block))
+        .map(|(low, high)| folding.fold(low, high))
         .collect();
-    normalize(&folded)
+    blocks.concat()
 }
 
 /// Steps 2–4. `value_blinding` opens the sealed commitment `Y`.
@@ -78,7 +72,7 @@ pub fn prove(
         let (left_blinding, right_blinding) = (entropy.scalar(), entropy.scalar());
         let cross = |values: &[F], bases: &[Point], weights: &[F], blinding: &F| {
             let value = inner(values, weights) * value_challenge;
-            (commit(bases, values) + committer.value(&value, blinding)).into_affine()
+            (multi_exponentiation(bases, values) + committer.value(&value, blinding)).into_affine()
         };
         let left = cross(&vector[..half], &bases[half..], &weights[half..], &left_blinding);
         let right = cross(&vector[half..], &bases[..half], &weights[..half], &right_blinding);

@@ -15,8 +15,8 @@ use weightproof_circuits::field::{F, inverse_power_of_two, power_of_two};
 use super::lanes::{Kernel, Lanes};
 use super::packed::{Element, Packed};
 
-const LIMB_BITS: u32 = 52;
-const MASK: u64 = (1 << LIMB_BITS) - 1;
+pub(super) const LIMB_BITS: u32 = 52;
+pub(super) const MASK: u64 = (1 << LIMB_BITS) - 1;
 
 /// Whether this processor has the instructions.
 pub fn is_available() -> bool {
@@ -50,7 +50,7 @@ pub struct EightSum {
 }
 
 /// The limbs of a 256-bit integer.
-const fn split(words: [u64; 4]) -> [u64; 5] {
+pub(super) const fn split(words: [u64; 4]) -> [u64; 5] {
     [
         words[0] & MASK,
         (words[0] >> 52 | words[1] << 12) & MASK,
@@ -61,10 +61,10 @@ const fn split(words: [u64; 4]) -> [u64; 5] {
 }
 
 /// Constants of a modulus.
-struct Modulus<C>(PhantomData<C>);
+pub(super) struct Modulus<C>(PhantomData<C>);
 
 impl<C: MontConfig<4>> Modulus<C> {
-    const LIMBS: [u64; 5] = split(C::MODULUS.0);
+    pub(super) const LIMBS: [u64; 5] = split(C::MODULUS.0);
     /// `2p`.
     const DOUBLE: [u64; 5] = split([
         C::MODULUS.0[0] << 1,
@@ -73,11 +73,11 @@ impl<C: MontConfig<4>> Modulus<C> {
         C::MODULUS.0[3] << 1 | C::MODULUS.0[2] >> 63,
     ]);
     /// `−p^-1 mod 2^52`.
-    const INVERSE: u64 = C::INV & MASK;
+    pub(super) const INVERSE: u64 = C::INV & MASK;
 }
 
 #[inline(always)]
-unsafe fn set(value: u64) -> __m512i {
+pub(super) unsafe fn set(value: u64) -> __m512i {
     // SAFETY: the caller has checked for AVX-512.
     unsafe { _mm512_set1_epi64(value as i64) }
 }

@@ -1,7 +1,9 @@
 //! The CPU implementation.
 
+mod affine;
 pub mod commit;
 pub mod fixed_base;
+pub mod fold;
 pub mod gates;
 #[cfg(target_arch = "x86_64")]
 pub mod ifma;
