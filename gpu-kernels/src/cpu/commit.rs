@@ -1,7 +1,7 @@
 //! Multi-exponentiation of small signed integers: one Pedersen row `Σ values[i]·bases[i]`.
 //!
 //! Values are cut into signed digits. Points with equal digits share a bucket and are added in affine coordinates, many
-//! additions to an inversion ([`super::affine`]). The windows are as wide as the row makes worthwhile: 2^15 values of 13
+//! additions to an inversion (the module `affine`). The windows are as wide as the row makes worthwhile: 2^15 values of 13
 //! bits go into buckets of their own value, which is one addition a value, and one a bucket to weigh the buckets.
 
 use core::cell::Cell;

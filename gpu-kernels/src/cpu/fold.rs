@@ -1,6 +1,6 @@
 //! Folding of bases: `low[i] + u·high[i]` for one scalar `u`.
 //!
-//! All points take the same doublings and additions, so each step is done for all of them at once ([`super::affine`]).
+//! All points take the same doublings and additions, so each step is done for all of them at once (the module `affine`).
 //! The curve's endomorphism `φ(x, y) = (βx, y)` multiplies by `λ`: with `u = a + bλ`, `a` and `b` of half the length,
 //! half the doublings remain.
 
