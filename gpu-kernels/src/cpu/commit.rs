@@ -12,9 +12,9 @@ use rayon::prelude::*;
 use weightproof_circuits::curve::{self, Point, Projective};
 use weightproof_circuits::field::F;
 
-#[cfg(target_arch = "x86_64")]
-use super::affine::ifma::Ifma;
 use super::affine::{FromBases, InPlace, Lanes, Links, Pair, Portable, Slot};
+#[cfg(target_arch = "x86_64")]
+use super::ifma::Ifma;
 
 /// Scratch space of one worker.
 pub struct Workspace(Processor);

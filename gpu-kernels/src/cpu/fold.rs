@@ -11,9 +11,9 @@ use ark_vesta::VestaConfig;
 use weightproof_circuits::curve::{Point, Projective, normalize};
 use weightproof_circuits::field::F;
 
-#[cfg(target_arch = "x86_64")]
-use super::affine::ifma::Ifma;
 use super::affine::{Lanes, Links, Pair, Signed, Slot, reduced};
+#[cfg(target_arch = "x86_64")]
+use super::ifma::Ifma;
 
 /// Digits of `a` and `b` are odd and below `2^(WIDTH − 1)`, or zero.
 const WIDTH: u32 = 4;

@@ -25,6 +25,7 @@ enum Arrays<L: Lanes> {
 
 /// One layer's gates on the CPU.
 pub struct Gates<L: Lanes> {
+    token: L::Token,
     arrays: Arrays<L>,
     /// Storage to bind into.
     spare: Vec<Gate<L>>,
@@ -181,7 +182,12 @@ impl<L: Lanes> Kernel<L> for Sums<'_, L> {
     }
 }
 
-fn round<L: Lanes>(gates: &[Gate<L>], out: &mut Vec<Gate<L>>, pending: Option<&F>) -> [F; 3] {
+fn round<L: Lanes>(
+    token: L::Token,
+    gates: &[Gate<L>],
+    out: &mut Vec<Gate<L>>,
+    pending: Option<&F>,
+) -> [F; 3] {
     let bound = pending.map(binding::<L>);
     let bound = bound.as_ref();
     let add = |a: [F; 3], b: [F; 3]| core::array::from_fn(|i| a[i] + b[i]);
@@ -189,7 +195,7 @@ fn round<L: Lanes>(gates: &[Gate<L>], out: &mut Vec<Gate<L>>, pending: Option<&F
     if bound.is_none() {
         return gates
             .par_chunks(2 * TASK)
-            .map(|gates| L::vectorize(Sums { gates, bound, out: &mut [], groups: gates.len() / 2 }))
+            .map(|gates| L::vectorize(token, Sums { gates, bound, out: &mut [], groups: gates.len() / 2 }))
             .reduce(zero, add);
     }
     let half = gates.len() / 2;
@@ -200,28 +206,34 @@ fn round<L: Lanes>(gates: &[Gate<L>], out: &mut Vec<Gate<L>>, pending: Option<&F
     gates
         .par_chunks(4 * TASK)
         .zip(out.par_chunks_mut(2 * TASK))
-        .map(|(gates, out)| L::vectorize(Sums { gates, bound, out, groups: gates.len() / 4 }))
+        .map(|(gates, out)| L::vectorize(token, Sums { gates, bound, out, groups: gates.len() / 4 }))
         .reduce(zero, add)
 }
 
 impl<L: Lanes> Gates<L> {
     /// Takes a layer's arrays from the stack.
-    pub fn new(stack: &[i32], layer: &GateLayer) -> Self {
+    pub fn new(token: L::Token, stack: &[i32], layer: &GateLayer) -> Self {
         let integers =
             [&layer.signs, &layer.pre_activations, &layer.back_sums].map(|range| &stack[range.clone()]);
         let size = layer.signs.len();
         if size < NARROW {
             return Self {
-                arrays: Arrays::Narrow(fill::<One>(layer, integers)),
+                token,
+                arrays: Arrays::Narrow(fill::<One>((), layer, integers)),
                 spare: Vec::new(),
                 pending: None,
             };
         }
-        Self { arrays: Arrays::Wide(fill::<L>(layer, integers)), spare: Vec::new(), pending: None }
+        Self {
+            token,
+            arrays: Arrays::Wide(fill::<L>(token, layer, integers)),
+            spare: Vec::new(),
+            pending: None,
+        }
     }
 }
 
-fn fill<L: Lanes>(layer: &GateLayer, integers: [&[i32]; 3]) -> Vec<Gate<L>> {
+fn fill<L: Lanes>(token: L::Token, layer: &GateLayer, integers: [&[i32]; 3]) -> Vec<Gate<L>> {
     let blocks = integers[0].len() / L::LANES;
     let claims = [SplitClaim::<L>::all(&layer.activation_weight), SplitClaim::all(&layer.error_weight)];
     // Claims on one layer have points of one length, and are split alike.
@@ -231,7 +243,7 @@ fn fill<L: Lanes>(layer: &GateLayer, integers: [&[i32]; 3]) -> Vec<Gate<L>> {
         let claims = claims
             .each_ref()
             .map(|claims| claims.iter().map(|claim| (claim.row(row), claim.low.as_slice())).collect());
-        L::vectorize(Fill { out, claims, integers, first: row * width, stride: blocks });
+        L::vectorize(token, Fill { out, claims, integers, first: row * width, stride: blocks });
     });
     gates
 }
@@ -255,7 +267,7 @@ impl<L: Lanes> GateSum for Gates<L> {
         let pending = pending.as_ref();
         Ok(match &mut self.arrays {
             Arrays::Wide(gates) => {
-                let sums = round::<L>(gates, &mut self.spare, pending);
+                let sums = round::<L>(self.token, gates, &mut self.spare, pending);
                 if pending.is_some() {
                     core::mem::swap(gates, &mut self.spare);
                 }
@@ -263,7 +275,7 @@ impl<L: Lanes> GateSum for Gates<L> {
             }
             Arrays::Narrow(gates) => {
                 let mut out = Vec::new();
-                let sums = round::<One>(gates, &mut out, pending);
+                let sums = round::<One>((), gates, &mut out, pending);
                 if pending.is_some() {
                     *gates = out;
                 }

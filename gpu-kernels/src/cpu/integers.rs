@@ -123,14 +123,14 @@ mod wide {
 /// Whether limb sums are the faster way: without vectors of 64-bit products they are not.
 pub fn has_vectors() -> bool {
     #[cfg(target_arch = "x86_64")]
-    return super::ifma::is_available();
+    return super::ifma::Ifma::new().is_some();
     #[cfg(not(target_arch = "x86_64"))]
     return false;
 }
 
 fn combine_vectors(sums: &mut [Chunk], values: &[i32], width: usize, weights: &[[i32; LIMBS]]) {
     #[cfg(target_arch = "x86_64")]
-    if super::ifma::is_available() {
+    if super::ifma::Ifma::new().is_some() {
         // SAFETY: the processor has the instructions.
         return unsafe { wide::combine_block(sums, values, width, weights) };
     }
@@ -139,7 +139,7 @@ fn combine_vectors(sums: &mut [Chunk], values: &[i32], width: usize, weights: &[
 
 fn contract_vectors(values: &[i32], weights: &[[[i32; COLUMNS]; LIMBS]]) -> Chunk {
     #[cfg(target_arch = "x86_64")]
-    if super::ifma::is_available() {
+    if super::ifma::Ifma::new().is_some() {
         // SAFETY: the processor has the instructions.
         return unsafe { wide::contract_row(values, weights) };
     }

@@ -17,13 +17,13 @@ pub const TERMS: usize = 256;
 /// Bounds are multiples of `p`; all values must stay below `64p`. A factor below `αp` times one below `βp` is a product
 /// below `(αβ/4 + 1)p`.
 ///
-/// Where an implementation needs an instruction set, [`Lanes::vectorize`] checks for it and hands the kernel a token. Every
-/// value is made with a token, so that none exists where the instructions do not.
+/// Where an implementation needs an instruction set, its token shows that the processor has it. Every value is made with a
+/// token, so that none exists where the instructions do not.
 pub trait Lanes: Copy + Send + Sync + 'static {
     /// Elements of a block, a power of two.
     const LANES: usize;
     /// Shows that the processor has the instructions.
-    type Token: Copy;
+    type Token: Copy + Send + Sync;
     /// What is held in memory.
     type Block: Copy + Send + Sync;
     /// One element for all lanes.
@@ -32,7 +32,7 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     type Sum: Copy;
 
     /// Runs a kernel with the instruction set of the implementation.
-    fn vectorize<K: Kernel<Self>>(kernel: K) -> K::Output;
+    fn vectorize<K: Kernel<Self>>(token: Self::Token, kernel: K) -> K::Output;
 
     /// The element whose own limbs are the limbs of `value` in a block.
     fn enter(value: F) -> F;
@@ -116,7 +116,7 @@ impl Lanes for One {
     type Constant = F;
     type Sum = ProductSum;
 
-    fn vectorize<K: Kernel<Self>>(kernel: K) -> K::Output {
+    fn vectorize<K: Kernel<Self>>(_token: (), kernel: K) -> K::Output {
         kernel.run(())
     }
 
@@ -242,7 +242,7 @@ mod tests {
         }
     }
 
-    fn operations_agree<L: Lanes>() {
+    fn operations_agree<L: Lanes>(token: L::Token) {
         let all = elements(40);
         for shift in 0..all.len() {
             let pick = |i: usize| all[i % all.len()];
@@ -252,7 +252,7 @@ mod tests {
             let integers: Vec<i32> = (0..L::LANES as i32)
                 .map(|i| [0, 1, -1, i32::MAX, i32::MIN, 4096, -32768, shift as i32][(i as usize + shift) % 8])
                 .collect();
-            let blocks = L::vectorize(Operations { a: &a, b: &b, integers: &integers, c });
+            let blocks = L::vectorize(token, Operations { a: &a, b: &b, integers: &integers, c });
             let found: Vec<Vec<F>> = blocks.iter().map(|block| L::elements(block).collect()).collect();
             for (i, (x, y)) in a.iter().zip(&b).enumerate() {
                 let expected = [
@@ -292,9 +292,9 @@ mod tests {
         }
     }
 
-    fn largest_sum_agrees<L: Lanes>() {
+    fn largest_sum_agrees<L: Lanes>(token: L::Token) {
         let largest = elements(5)[4];
-        let found = L::vectorize(LargestSum(&vec![largest; L::LANES]));
+        let found = L::vectorize(token, LargestSum(&vec![largest; L::LANES]));
         let value = (F::from(largest) * F::from(32u64)) * L::enter(F::ONE).inverse().expect("not zero");
         let weights = (L::LANES * (L::LANES + 1) / 2) as u64;
         assert_eq!(found, value.square() * F::from(weights * 3 * TERMS as u64));
@@ -302,17 +302,16 @@ mod tests {
 
     #[test]
     fn one_lane() {
-        operations_agree::<One>();
-        largest_sum_agrees::<One>();
+        operations_agree::<One>(());
+        largest_sum_agrees::<One>(());
     }
 
     #[cfg(target_arch = "x86_64")]
     #[test]
     fn eight_lanes_where_the_processor_has_them() {
-        use super::super::ifma::{EightLanes, is_available};
-        if is_available() {
-            operations_agree::<EightLanes>();
-            largest_sum_agrees::<EightLanes>();
+        if let Some(ifma) = super::super::ifma::Ifma::new() {
+            operations_agree::<super::super::eight::Eight>(ifma);
+            largest_sum_agrees::<super::super::eight::Eight>(ifma);
         }
     }
 }

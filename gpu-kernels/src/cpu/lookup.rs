@@ -546,7 +546,7 @@ enum Input<'a, L: Lanes> {
 }
 
 /// One round over children; binds first where a challenge is given, into `out`.
-fn round<L: Lanes>(input: &Input<'_, L>, out: &mut Layer<L>, round: &Round<'_>) -> (F, F) {
+fn round<L: Lanes>(token: L::Token, input: &Input<'_, L>, out: &mut Layer<L>, round: &Round<'_>) -> (F, F) {
     let Round { bound, lambda, combined, factors } = *round;
     let blocks_of_group = if bound.is_some() { 8 } else { 4 };
     let (blocks, mixed) = match input {
@@ -586,7 +586,8 @@ fn round<L: Lanes>(input: &Input<'_, L>, out: &mut Layer<L>, round: &Round<'_>) 
         let (zero, leading) = match input {
             Input::Stored(children) => {
                 let children = *children;
-                let totals = L::vectorize(Sums { children, step, first, weights, numerators, denominators });
+                let totals =
+                    L::vectorize(token, Sums { children, step, first, weights, numerators, denominators });
                 totals.join(lambda)
             }
             Input::Leaves(leaves) => {
@@ -605,8 +606,10 @@ fn round<L: Lanes>(input: &Input<'_, L>, out: &mut Layer<L>, round: &Round<'_>) 
                     (numerators, n) = n.split_at_mut(own);
                     (denominators, d) = d.split_at_mut(all);
                     let children = &children;
-                    let totals =
-                        L::vectorize(Sums { children, step, first, weights, numerators, denominators });
+                    let totals = L::vectorize(
+                        token,
+                        Sums { children, step, first, weights, numerators, denominators },
+                    );
                     sums = add(sums, totals.join(lambda));
                 }
                 sums
@@ -654,6 +657,7 @@ struct Rounds<L: Lanes> {
 
 /// The tree on the CPU.
 pub struct Tree<'a, L: Lanes> {
+    token: L::Token,
     leaves: Leaves<'a>,
     /// Layers below the root's children that are still to be descended to, the next one last.
     layers: Vec<Nodes<L>>,
@@ -665,7 +669,7 @@ pub struct Tree<'a, L: Lanes> {
 
 impl<'a, L: Lanes> Tree<'a, L> {
     /// Builds all layers above the leaves.
-    pub fn new(tensors: Tensors<'a>, challenges: &LookupChallenges<F>) -> Self {
+    pub fn new(token: L::Token, tensors: Tensors<'a>, challenges: &LookupChallenges<F>) -> Self {
         let leaves = Leaves::new(tensors, challenges.clone(), L::enter);
         let mut layers: Vec<Nodes<L>> = vec![Nodes::Leaves];
         let size = tensors.stack.len();
@@ -682,11 +686,11 @@ impl<'a, L: Lanes> Tree<'a, L> {
                 .with_min_len(TASK_GROUPS / LEAF_GROUPS)
                 .for_each(|(index, (numerators, denominators))| {
                     let children = &Computed::new::<L>(&leaves, 2 * chunk * index, 2 * chunk);
-                    L::vectorize(Parents { children, first: chunk * index, numerators, denominators });
+                    L::vectorize(token, Parents { children, first: chunk * index, numerators, denominators });
                 });
             let mut current = first;
             while current.elements() > NARROW {
-                let next = parents(&current);
+                let next = parents(token, &current);
                 layers.push(Nodes::Wide(core::mem::replace(&mut current, next)));
             }
             current.narrow(None)
@@ -696,12 +700,12 @@ impl<'a, L: Lanes> Tree<'a, L> {
             all.resize(size, 0..size);
             let plain = Leaves::new(tensors, challenges.clone(), One::enter);
             plain.fill(0, &mut all.numerators, &mut all.denominators);
-            let above = parents(&all);
+            let above = parents((), &all);
             layers[0] = Nodes::Narrow(all);
             above
         };
         while current.elements() > 2 {
-            let next = parents(&current);
+            let next = parents((), &current);
             layers.push(Nodes::Narrow(core::mem::replace(&mut current, next)));
         }
         let at = |values: &[F], i: usize| values.get(i).copied().unwrap_or_default();
@@ -711,18 +715,18 @@ impl<'a, L: Lanes> Tree<'a, L> {
             at(&current.denominators, 0),
             at(&current.denominators, 1),
         ];
-        Self { leaves, layers, root, rounds: None, spare: Vec::new() }
+        Self { token, leaves, layers, root, rounds: None, spare: Vec::new() }
     }
 }
 
-fn parents<L: Lanes>(children: &Layer<L>) -> Layer<L> {
+fn parents<L: Lanes>(token: L::Token, children: &Layer<L>) -> Layer<L> {
     let mut out = Layer::<L>::empty();
     let blocks = children.denominators.len() / 2;
     out.resize(blocks, 0..blocks);
     let chunk = TASK_GROUPS.min(blocks);
     out.numerators.par_chunks_mut(chunk).zip(out.denominators.par_chunks_mut(chunk)).enumerate().for_each(
         |(index, (numerators, denominators))| {
-            L::vectorize(Parents { children, first: index * chunk, numerators, denominators });
+            L::vectorize(token, Parents { children, first: index * chunk, numerators, denominators });
         },
     );
     out
@@ -745,7 +749,9 @@ impl<L: Lanes> LookupTree for Tree<'_, L> {
     }
 
     fn round(&mut self) -> Result<(F, F), KernelError> {
-        let Self { leaves, rounds: Some(rounds), spare, .. } = self else { return Ok((F::ZERO, F::ZERO)) };
+        let Self { token, leaves, rounds: Some(rounds), spare, .. } = self else {
+            return Ok((F::ZERO, F::ZERO));
+        };
         let pending = rounds.pending.take();
         let is_bound = pending.is_some();
         if let Nodes::Wide(layer) = &rounds.nodes
@@ -765,7 +771,7 @@ impl<L: Lanes> LookupTree for Tree<'_, L> {
         let sums = match (&mut rounds.nodes, &rounds.wide) {
             (Nodes::Narrow(layer), _) => {
                 let mut out = Layer::empty();
-                let sums = round::<One>(&Input::Stored(layer), &mut out, &parameters(&rounds.narrow));
+                let sums = round::<One>((), &Input::Stored(layer), &mut out, &parameters(&rounds.narrow));
                 if is_bound {
                     *layer = out;
                 }
@@ -777,7 +783,7 @@ impl<L: Lanes> LookupTree for Tree<'_, L> {
                     Nodes::Wide(layer) => Input::Stored(layer),
                     _ => Input::Leaves(leaves),
                 };
-                let sums = round::<L>(&input, &mut out, &parameters(factors));
+                let sums = round::<L>(*token, &input, &mut out, &parameters(factors));
                 if is_bound && let Nodes::Wide(done) = core::mem::replace(nodes, Nodes::Wide(out)) {
                     keep(spare, done);
                 }

@@ -2,6 +2,8 @@
 
 mod affine;
 pub mod commit;
+#[cfg(target_arch = "x86_64")]
+pub mod eight;
 pub mod fixed_base;
 pub mod fold;
 pub mod gates;
@@ -10,6 +12,5 @@ pub mod ifma;
 pub mod integers;
 pub mod lanes;
 pub mod lookup;
-pub mod packed;
 pub mod session;
 pub mod weights;

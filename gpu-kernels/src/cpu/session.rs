@@ -13,6 +13,8 @@ use weightproof_circuits::layout::Layout;
 use weightproof_circuits::parameters::Parameters;
 
 use super::commit::{Workspace, commit_row};
+#[cfg(target_arch = "x86_64")]
+use super::eight::Eight;
 use super::gates::Gates;
 use super::integers::{Integers, combine, contract};
 use super::lanes::One;
@@ -21,25 +23,32 @@ use crate::kernels::{
     GateLayer, GateSum, KernelError, Kernels, LookupTree, Session, Source, Tensors, TrainingInput,
 };
 
+/// Shows that the processor has the instructions for eight lanes.
+#[cfg(target_arch = "x86_64")]
+type Wide = super::ifma::Ifma;
+/// No other kind of processor has them.
+#[cfg(not(target_arch = "x86_64"))]
+type Wide = core::convert::Infallible;
+
 /// The processor that the program runs on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Cpu {
-    wide: bool,
+    wide: Option<Wide>,
 }
 
 impl Cpu {
     /// With the widest instructions that the processor has.
     pub fn new() -> Self {
         #[cfg(target_arch = "x86_64")]
-        let wide = super::ifma::is_available();
+        let wide = super::ifma::Ifma::new();
         #[cfg(not(target_arch = "x86_64"))]
-        let wide = false;
+        let wide = None;
         Self { wide }
     }
 
     /// With the instructions that every processor has, for comparison.
     pub fn portable() -> Self {
-        Self { wide: false }
+        Self { wide: None }
     }
 }
 
@@ -58,7 +67,7 @@ impl Default for Cpu {
 impl Kernels for Cpu {
     fn device(&self) -> String {
         let threads = rayon::current_num_threads();
-        let instructions = if self.wide { "AVX-512 IFMA" } else { "portable" };
+        let instructions = if self.wide.is_some() { "AVX-512 IFMA" } else { "portable" };
         format!("cpu ({threads} threads, {instructions})")
     }
 
@@ -141,9 +150,19 @@ pub fn commit_rows(
     width: usize,
     watch: &(dyn Fn() -> bool + Sync),
 ) -> Result<Vec<Projective>, KernelError> {
+    commit_rows_in(Workspace::default, bases, values, width, watch)
+}
+
+fn commit_rows_in(
+    workspace: fn() -> Workspace,
+    bases: &[Point],
+    values: &[i32],
+    width: usize,
+    watch: &(dyn Fn() -> bool + Sync),
+) -> Result<Vec<Projective>, KernelError> {
     values
         .par_chunks(width)
-        .map_init(Workspace::default, |workspace, row| {
+        .map_init(workspace, |workspace, row| {
             let sum = commit_row(bases, row, workspace);
             if watch() { Ok(sum) } else { Err(KernelError::Cancelled) }
         })
@@ -151,7 +170,7 @@ pub fn commit_rows(
 }
 
 struct CpuSession<'a> {
-    wide: bool,
+    wide: Option<Wide>,
     tensors: Tensors<'a>,
     base: Stacked,
     update: Stacked,
@@ -192,7 +211,8 @@ impl Session for CpuSession<'_> {
         width: usize,
         watch: &(dyn Fn() -> bool + Sync),
     ) -> Result<Vec<Projective>, KernelError> {
-        commit_rows(bases, self.tensors.stack, width, watch)
+        let workspace = if self.wide.is_some() { Workspace::default } else { Workspace::portable };
+        commit_rows_in(workspace, bases, self.tensors.stack, width, watch)
     }
 
     fn combine_rows(
@@ -211,29 +231,29 @@ impl Session for CpuSession<'_> {
                     Integers::Small(values) => Integers::Small(&values[range]),
                     Integers::Large(values) => Integers::Large(&values[range]),
                 };
-                out.extend(combine(self.wide, part, width, weights));
+                out.extend(combine(self.wide.is_some(), part, width, weights));
             }
             out
         }))
     }
 
     fn contract_rows(&self, source: &Source, weights: &[F]) -> Result<Vec<F>, KernelError> {
-        Ok(self.with(source, |integers| contract(self.wide, integers, weights)))
+        Ok(self.with(source, |integers| contract(self.wide.is_some(), integers, weights)))
     }
 
     fn lookup(&self, challenges: &LookupChallenges<F>) -> Result<Box<dyn LookupTree + '_>, KernelError> {
         #[cfg(target_arch = "x86_64")]
-        if self.wide {
-            return Ok(Box::new(Tree::<super::ifma::EightLanes>::new(self.tensors, challenges)));
+        if let Some(ifma) = self.wide {
+            return Ok(Box::new(Tree::<Eight>::new(ifma, self.tensors, challenges)));
         }
-        Ok(Box::new(Tree::<One>::new(self.tensors, challenges)))
+        Ok(Box::new(Tree::<One>::new((), self.tensors, challenges)))
     }
 
     fn gates(&self, layer: &GateLayer) -> Result<Box<dyn GateSum + '_>, KernelError> {
         #[cfg(target_arch = "x86_64")]
-        if self.wide {
-            return Ok(Box::new(Gates::<super::ifma::EightLanes>::new(self.tensors.stack, layer)));
+        if let Some(ifma) = self.wide {
+            return Ok(Box::new(Gates::<Eight>::new(ifma, self.tensors.stack, layer)));
         }
-        Ok(Box::new(Gates::<One>::new(self.tensors.stack, layer)))
+        Ok(Box::new(Gates::<One>::new((), self.tensors.stack, layer)))
     }
 }

@@ -23,40 +23,14 @@ use ark_vesta::FqConfig;
 use weightproof_circuits::curve::Base;
 
 use super::{Lanes, Links, Operands, Pair, add_all, reduced};
-use crate::cpu::ifma::{LIMB_BITS, MASK, Modulus, is_available, set, split};
+use crate::cpu::ifma::{
+    Columns, Ifma, Modulus, TOP_BITS, Vector, carried, load, montgomery, multiply, set, split, store, zero,
+};
 
-/// Shows that the processor has the instructions.
-#[derive(Clone, Copy)]
-pub struct Ifma(());
-
-impl Ifma {
-    /// `None` where the processor lacks them.
-    pub fn new() -> Option<Self> {
-        is_available().then_some(Self(()))
-    }
-}
-
-/// Eight numbers, limb by limb.
-type Vector = [__m512i; 5];
 /// Two vectors: the instructions of one fill the gaps between those of the other.
 type Value = [Vector; 2];
 
 const P: [u64; 5] = Modulus::<FqConfig>::LIMBS;
-/// The modulus is `2^254 + t`.
-const TOP_BITS: u32 = 254 - 4 * LIMB_BITS;
-const _: () = assert!(P[4] == 1 << TOP_BITS && P[3] == 0);
-
-/// `factor·p`, with limbs that are not carried.
-const fn times_modulus(factor: u64) -> [u64; 5] {
-    let mut limbs = P;
-    let mut i = 0;
-    while i < 5 {
-        limbs[i] *= factor;
-        i += 1;
-    }
-    limbs
-}
-
 /// `p − q·t` for `q = 0, …, 7`, in the low limbs: what replaces `q·2^254`, and one `p` that keeps the result
 /// positive.
 const REPLACEMENT: [[i64; 8]; 3] = {
@@ -72,49 +46,6 @@ const REPLACEMENT: [[i64; 8]; 3] = {
     }
     table
 };
-
-#[inline(always)]
-fn zero(_: Ifma) -> Vector {
-    // SAFETY: `Ifma` shows that the processor has AVX-512.
-    [unsafe { _mm512_setzero_si512() }; 5]
-}
-
-/// Takes carries; limbs are signed, the value is not.
-#[inline(always)]
-fn carried(_: Ifma, mut limbs: Vector) -> Vector {
-    // SAFETY: `Ifma` shows that the processor has AVX-512.
-    unsafe {
-        let mask = set(MASK);
-        for i in 0..4 {
-            limbs[i + 1] = _mm512_add_epi64(limbs[i + 1], _mm512_srai_epi64::<LIMB_BITS>(limbs[i]));
-            limbs[i] = _mm512_and_si512(limbs[i], mask);
-        }
-    }
-    limbs
-}
-
-/// Sums of limb products by weight.
-type Columns = [__m512i; 10];
-
-/// `(a·b + addend·2^260)·2^-260`, limbs not carried.
-#[inline(always)]
-fn multiply(ifma: Ifma, a: &Vector, b: &Vector, addend: &Vector) -> Vector {
-    // SAFETY: `Ifma` shows that the processor has AVX-512 IFMA.
-    unsafe {
-        let mut columns = [_mm512_setzero_si512(); 10];
-        columns[5..].copy_from_slice(addend);
-        let mut top = _mm512_setzero_si512();
-        for i in 0..5 {
-            for j in 0..5 {
-                columns[i + j] = _mm512_madd52lo_epu64(columns[i + j], a[i], b[j]);
-                columns[i + j + 1] = _mm512_madd52hi_epu64(columns[i + j + 1], a[i], b[j]);
-            }
-            reduce_column(ifma, &mut columns, i, &mut top);
-        }
-        let top = _mm512_add_epi64(columns[9], top);
-        [columns[5], columns[6], columns[7], columns[8], top]
-    }
-}
 
 /// `a² + addend·2^260`.
 #[inline(always)]
@@ -142,44 +73,6 @@ fn square_columns(_: Ifma, a: &Vector, addend: &Vector) -> Columns {
     }
 }
 
-/// A step of Montgomery reduction: adds `factor·p·2^(52i)` for the factor that clears column `i`, and takes its carry.
-///
-/// Clearing the low 52 bits carries one more unless they are zero, so the carry is known before the factor is. The top
-/// limb of the modulus is a power of two and takes shifts; `top` is what the next step adds to its last column.
-#[inline(always)]
-fn reduce_column(_: Ifma, columns: &mut Columns, i: usize, top: &mut __m512i) {
-    // SAFETY: `Ifma` shows that the processor has AVX-512 IFMA.
-    unsafe {
-        let mask = set(MASK);
-        let factor =
-            _mm512_madd52lo_epu64(_mm512_setzero_si512(), columns[i], set(Modulus::<FqConfig>::INVERSE));
-        let carry = _mm512_srli_epi64::<LIMB_BITS>(_mm512_add_epi64(columns[i], mask));
-        let next = _mm512_madd52lo_epu64(carry, factor, set(P[1]));
-        columns[i + 1] = _mm512_madd52hi_epu64(columns[i + 1], factor, set(P[0]));
-        columns[i + 1] = _mm512_add_epi64(columns[i + 1], next);
-        columns[i + 2] = _mm512_madd52hi_epu64(columns[i + 2], factor, set(P[1]));
-        columns[i + 2] = _mm512_madd52lo_epu64(columns[i + 2], factor, set(P[2]));
-        columns[i + 3] = _mm512_madd52hi_epu64(columns[i + 3], factor, set(P[2]));
-        let low = _mm512_and_si512(_mm512_slli_epi64::<TOP_BITS>(factor), mask);
-        columns[i + 4] = _mm512_add_epi64(columns[i + 4], _mm512_or_si512(low, *top));
-        *top = _mm512_srli_epi64::<{ LIMB_BITS - TOP_BITS }>(factor);
-    }
-}
-
-/// `columns·2^-260 mod p`, below `columns·2^-260 + p`; limbs are not carried.
-#[inline(always)]
-fn montgomery(ifma: Ifma, mut columns: Columns) -> Vector {
-    // SAFETY: `Ifma` shows that the processor has AVX-512 IFMA.
-    unsafe {
-        let mut top = _mm512_setzero_si512();
-        for i in 0..5 {
-            reduce_column(ifma, &mut columns, i, &mut top);
-        }
-        let top = _mm512_add_epi64(columns[9], top);
-        [columns[5], columns[6], columns[7], columns[8], top]
-    }
-}
-
 /// Reduces a value between `0` and `8p`, limbs not carried, below `2p + 2^221`.
 #[inline(always)]
 fn reduce(ifma: Ifma, mut limbs: Vector) -> Vector {
@@ -197,67 +90,10 @@ fn reduce(ifma: Ifma, mut limbs: Vector) -> Vector {
     carried(ifma, limbs)
 }
 
-/// Words of eight elements to limbs.
-#[inline(always)]
-fn load(_: Ifma, words: [&[u64; 4]; 8]) -> Vector {
-    // SAFETY: `Ifma` shows that the processor has AVX-512; each element is 32 bytes.
-    unsafe {
-        let element = |i: usize| _mm256_loadu_si256(words[i].as_ptr().cast());
-        let pair = |i: usize| _mm512_inserti64x4::<1>(_mm512_castsi256_si512(element(i)), element(i + 2));
-        let (z0, z1, z2, z3) = (pair(0), pair(1), pair(4), pair(5));
-        let (u0, u1) = (_mm512_unpacklo_epi64(z0, z1), _mm512_unpackhi_epi64(z0, z1));
-        let (v0, v1) = (_mm512_unpacklo_epi64(z2, z3), _mm512_unpackhi_epi64(z2, z3));
-        let w0 = _mm512_shuffle_i64x2::<0x88>(u0, v0);
-        let w1 = _mm512_shuffle_i64x2::<0x88>(u1, v1);
-        let w2 = _mm512_shuffle_i64x2::<0xDD>(u0, v0);
-        let w3 = _mm512_shuffle_i64x2::<0xDD>(u1, v1);
-        let mask = set(MASK);
-        let join = |low: __m512i, high: __m512i| _mm512_and_si512(_mm512_or_si512(low, high), mask);
-        [
-            _mm512_and_si512(w0, mask),
-            join(_mm512_srli_epi64::<52>(w0), _mm512_slli_epi64::<12>(w1)),
-            join(_mm512_srli_epi64::<40>(w1), _mm512_slli_epi64::<24>(w2)),
-            join(_mm512_srli_epi64::<28>(w2), _mm512_slli_epi64::<36>(w3)),
-            _mm512_srli_epi64::<16>(w3),
-        ]
-    }
-}
-
-/// Limbs to the words of eight elements.
-#[inline(always)]
-fn store(_: Ifma, limbs: Vector) -> [__m256i; 8] {
-    // SAFETY: `Ifma` shows that the processor has AVX-512.
-    unsafe {
-        let [l0, l1, l2, l3, l4] = limbs;
-        let w0 = _mm512_or_si512(l0, _mm512_slli_epi64::<52>(l1));
-        let w1 = _mm512_or_si512(_mm512_srli_epi64::<12>(l1), _mm512_slli_epi64::<40>(l2));
-        let w2 = _mm512_or_si512(_mm512_srli_epi64::<24>(l2), _mm512_slli_epi64::<28>(l3));
-        let w3 = _mm512_or_si512(_mm512_srli_epi64::<36>(l3), _mm512_slli_epi64::<16>(l4));
-        let (a_even, a_odd) = (_mm512_unpacklo_epi64(w0, w1), _mm512_unpackhi_epi64(w0, w1));
-        let (b_even, b_odd) = (_mm512_unpacklo_epi64(w2, w3), _mm512_unpackhi_epi64(w2, w3));
-        let low = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
-        let high = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
-        let a = _mm512_permutex2var_epi64(a_even, low, b_even);
-        let b = _mm512_permutex2var_epi64(a_odd, low, b_odd);
-        let c = _mm512_permutex2var_epi64(a_even, high, b_even);
-        let d = _mm512_permutex2var_epi64(a_odd, high, b_odd);
-        [
-            _mm512_castsi512_si256(a),
-            _mm512_castsi512_si256(b),
-            _mm512_extracti64x4_epi64::<1>(a),
-            _mm512_extracti64x4_epi64::<1>(b),
-            _mm512_castsi512_si256(c),
-            _mm512_castsi512_si256(d),
-            _mm512_extracti64x4_epi64::<1>(c),
-            _mm512_extracti64x4_epi64::<1>(d),
-        ]
-    }
-}
-
 /// `a + factor·p − b`, not carried.
 #[inline(always)]
 fn plus_modulus_minus(_: Ifma, a: &Vector, factor: u64, b: &Vector) -> Vector {
-    let modulus = times_modulus(factor);
+    let modulus = Modulus::<FqConfig>::times(factor);
     let mut out = *a;
     for i in 0..5 {
         // SAFETY: `Ifma` shows that the processor has AVX-512.
@@ -269,7 +105,7 @@ fn plus_modulus_minus(_: Ifma, a: &Vector, factor: u64, b: &Vector) -> Vector {
 /// `a·b`.
 #[inline(always)]
 fn product(ifma: Ifma, a: &Vector, b: &Vector) -> Vector {
-    carried(ifma, multiply(ifma, a, b, &zero(ifma)))
+    carried(ifma, multiply::<FqConfig>(ifma, a, b, &zero(ifma)))
 }
 
 /// `b − a + 3p`.
@@ -292,7 +128,7 @@ fn twice(ifma: Ifma, y: &Vector) -> Vector {
 /// `3x²`, below `52p`: a product lacks a factor of 16.
 #[inline(always)]
 fn tangent(ifma: Ifma, x: &Vector) -> Vector {
-    let mut out = montgomery(ifma, square_columns(ifma, x, &zero(ifma)));
+    let mut out = montgomery::<FqConfig>(ifma, square_columns(ifma, x, &zero(ifma)));
     for limb in &mut out {
         // SAFETY: `Ifma` shows that the processor has AVX-512. Limbs are below 2^57 before.
         *limb = unsafe { _mm512_add_epi64(_mm512_slli_epi64::<5>(*limb), _mm512_slli_epi64::<4>(*limb)) };
@@ -305,7 +141,7 @@ fn tangent(ifma: Ifma, x: &Vector) -> Vector {
 fn tangent_x(ifma: Ifma, slope: &Vector, x1: &Vector) -> Vector {
     let addend = plus_modulus_minus(ifma, &zero(ifma), 5, x1);
     let addend = plus_modulus_minus(ifma, &addend, 0, x1);
-    reduce(ifma, montgomery(ifma, square_columns(ifma, slope, &addend)))
+    reduce(ifma, montgomery::<FqConfig>(ifma, square_columns(ifma, slope, &addend)))
 }
 
 #[inline(always)]
@@ -314,7 +150,7 @@ fn third_x(ifma: Ifma, slope: &Vector, x1: &Vector, difference: &Vector) -> Vect
     let addend = plus_modulus_minus(ifma, &zero(ifma), 8, difference);
     let addend = plus_modulus_minus(ifma, &addend, 0, x1);
     let addend = plus_modulus_minus(ifma, &addend, 0, x1);
-    reduce(ifma, montgomery(ifma, square_columns(ifma, slope, &addend)))
+    reduce(ifma, montgomery::<FqConfig>(ifma, square_columns(ifma, slope, &addend)))
 }
 
 #[inline(always)]
@@ -325,7 +161,7 @@ fn third_y(ifma: Ifma, slope: &Vector, x1: &Vector, x: &Vector, y1: &Vector) -> 
         *limb = unsafe { _mm512_slli_epi64::<2>(*limb) };
     }
     let addend = plus_modulus_minus(ifma, &zero(ifma), 3, y1);
-    reduce(ifma, multiply(ifma, slope, &carried(ifma, run), &addend))
+    reduce(ifma, multiply::<FqConfig>(ifma, slope, &carried(ifma, run), &addend))
 }
 
 #[inline(always)]
@@ -344,7 +180,7 @@ fn load_y<O: Operands>(ifma: Ifma, operands: &O, at: impl Fn(usize) -> u32) -> V
             negative |= u8::from(O::is_negative(at(i))) << i;
         }
         // 3p − y is positive, and below 3p: differences keep their bounds.
-        for (limb, modulus) in limbs.iter_mut().zip(times_modulus(3)) {
+        for (limb, modulus) in limbs.iter_mut().zip(Modulus::<FqConfig>::times(3)) {
             // SAFETY: `Ifma` shows that the processor has AVX-512.
             *limb = unsafe { _mm512_mask_sub_epi64(*limb, negative, set(modulus), *limb) };
         }

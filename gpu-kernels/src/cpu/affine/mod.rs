@@ -6,7 +6,7 @@
 //! processor that multiplies in lanes runs one chain a lane.
 
 #[cfg(target_arch = "x86_64")]
-pub mod ifma;
+mod ifma;
 
 use ark_ff::{AdditiveGroup, BigInt, Field, PrimeField};
 use weightproof_circuits::curve::{Base, Point};
@@ -418,7 +418,7 @@ mod tests {
     #[cfg(target_arch = "x86_64")]
     #[test]
     fn lanes_follow_the_formulas() {
-        if let Some(ifma) = ifma::Ifma::new() {
+        if let Some(ifma) = crate::cpu::ifma::Ifma::new() {
             agrees(ifma, false);
             agrees(ifma, true);
         }
