@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use ark_ff::{AdditiveGroup, MontConfig};
 use weightproof_circuits::accumulate::{Config, ProductSum};
 use weightproof_circuits::field::{F, inverse_power_of_two, power_of_two};
+use zerocopy::FromZeros;
 
 use super::ifma::{
     Columns, Ifma, LIMB_BITS, MASK, Modulus, Vector, carried, load, montgomery, multiply, multiply_into, set,
@@ -14,8 +15,8 @@ use super::ifma::{
 use super::lanes::{Kernel, Lanes};
 
 /// Eight elements in memory: limb by limb, in Montgomery form for `2^260`, below `4p`.
-#[derive(Clone, Copy)]
-#[repr(align(64))]
+#[derive(Clone, Copy, FromZeros)]
+#[repr(C, align(64))]
 pub struct Block([[u64; 8]; 5]);
 
 /// `2^252` and `2^-8`, which lead from the form for `2^260` back to ark's: for an element read as a sum of products, and
@@ -132,8 +133,9 @@ impl Lanes for Eight {
         split(Self::enter(*value).0.0)
     }
 
-    fn zero() -> Block {
-        Block([[0; 8]; 5])
+    fn zeros(blocks: usize) -> Vec<Block> {
+        // Memory from the system is zero already; without any, the ordinary way reports it.
+        Block::new_vec_zeroed(blocks).unwrap_or_else(|_| vec![Block([[0; 8]; 5]); blocks])
     }
 
     fn elements(block: &Block) -> impl Iterator<Item = F> {

@@ -17,10 +17,10 @@ const NARROW: usize = 512;
 /// `E_A, E_Δ, g, Q, P`, one block of each side by side.
 type Gate<L> = [<L as Lanes>::Block; 5];
 
-/// The arrays, below `3p`.
+/// The arrays, below `3p`, gate after gate.
 enum Arrays<L: Lanes> {
-    Wide(Vec<Gate<L>>),
-    Narrow(Vec<Gate<One>>),
+    Wide(Vec<L::Block>),
+    Narrow(Vec<F>),
 }
 
 /// One layer's gates on the CPU.
@@ -28,7 +28,7 @@ pub struct Gates<L: Lanes> {
     token: L::Token,
     arrays: Arrays<L>,
     /// Storage to bind into.
-    spare: Vec<Gate<L>>,
+    spare: Vec<L::Block>,
     pending: Option<F>,
 }
 
@@ -184,10 +184,11 @@ impl<L: Lanes> Kernel<L> for Sums<'_, L> {
 
 fn round<L: Lanes>(
     token: L::Token,
-    gates: &[Gate<L>],
-    out: &mut Vec<Gate<L>>,
+    gates: &[L::Block],
+    out: &mut Vec<L::Block>,
     pending: Option<&F>,
 ) -> [F; 3] {
+    let (gates, _) = gates.as_chunks::<5>();
     let bound = pending.map(binding::<L>);
     let bound = bound.as_ref();
     let add = |a: [F; 3], b: [F; 3]| core::array::from_fn(|i| a[i] + b[i]);
@@ -199,10 +200,11 @@ fn round<L: Lanes>(
             .reduce(zero, add);
     }
     let half = gates.len() / 2;
-    if out.capacity() < half {
-        *out = Vec::with_capacity(half);
+    if out.len() < 5 * half {
+        *out = L::zeros(5 * half);
     }
-    out.resize(half, [L::zero(); 5]);
+    out.truncate(5 * half);
+    let (out, _) = out.as_chunks_mut::<5>();
     gates
         .par_chunks(4 * TASK)
         .zip(out.par_chunks_mut(2 * TASK))
@@ -233,31 +235,33 @@ impl<L: Lanes> Gates<L> {
     }
 }
 
-fn fill<L: Lanes>(token: L::Token, layer: &GateLayer, integers: [&[i32]; 3]) -> Vec<Gate<L>> {
+fn fill<L: Lanes>(token: L::Token, layer: &GateLayer, integers: [&[i32]; 3]) -> Vec<L::Block> {
     let blocks = integers[0].len() / L::LANES;
     let claims = [SplitClaim::<L>::all(&layer.activation_weight), SplitClaim::all(&layer.error_weight)];
     // Claims on one layer have points of one length, and are split alike.
     let width = claims.iter().flatten().map(|claim| claim.low.len()).next().unwrap_or(blocks);
-    let mut gates = vec![[L::zero(); 5]; blocks];
+    let mut storage = L::zeros(5 * blocks);
+    let (gates, _) = storage.as_chunks_mut::<5>();
     gates.par_chunks_mut(width).enumerate().for_each(|(row, out)| {
         let claims = claims
             .each_ref()
             .map(|claims| claims.iter().map(|claim| (claim.row(row), claim.low.as_slice())).collect());
         L::vectorize(token, Fill { out, claims, integers, first: row * width, stride: blocks });
     });
-    gates
+    storage
 }
 
 impl<L: Lanes> GateSum for Gates<L> {
     fn round(&mut self) -> Result<[F; 3], KernelError> {
         let pending = self.pending.take();
         if let Arrays::Wide(gates) = &self.arrays
-            && gates.len() * L::LANES <= NARROW
+            && gates.len() / 5 * L::LANES <= NARROW
         {
-            let mut narrow = vec![[F::ZERO; 5]; gates.len() * L::LANES];
+            let (gates, _) = gates.as_chunks::<5>();
+            let mut narrow = vec![F::ZERO; 5 * gates.len() * L::LANES];
             for array in 0..5 {
                 let blocks: Vec<L::Block> = gates.iter().map(|gate| gate[array]).collect();
-                for (gate, element) in narrow.iter_mut().zip(flatten::<L>(&blocks)) {
+                for (gate, element) in narrow.as_chunks_mut::<5>().0.iter_mut().zip(flatten::<L>(&blocks)) {
                     gate[array] = element;
                 }
             }

@@ -38,8 +38,9 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     fn enter(value: F) -> F;
     /// A constant.
     fn constant(value: &F) -> Self::Constant;
-    /// A block of zeros.
-    fn zero() -> Self::Block;
+    /// Blocks of zeros. Where it can be, their memory is touched first by whoever writes them, so that all threads share
+    /// the page faults.
+    fn zeros(blocks: usize) -> Vec<Self::Block>;
     /// The reduced elements of a block.
     fn elements(block: &Self::Block) -> impl Iterator<Item = F>;
 
@@ -126,8 +127,8 @@ impl Lanes for One {
     fn constant(value: &F) -> F {
         *value
     }
-    fn zero() -> F {
-        F::ZERO
+    fn zeros(blocks: usize) -> Vec<F> {
+        vec![F::ZERO; blocks]
     }
     fn elements(block: &F) -> impl Iterator<Item = F> {
         core::iter::once(*block)

@@ -206,33 +206,39 @@ struct Layer<L: Lanes> {
     numerators: Vec<L::Block>,
     mixed: Range<usize>,
     denominators: Vec<L::Block>,
+    /// Blocks in use: storage that has served a larger layer keeps its length.
+    blocks: usize,
 }
 
 impl<L: Lanes> Layer<L> {
     const fn empty() -> Self {
-        Self { numerators: Vec::new(), mixed: 0..0, denominators: Vec::new() }
+        Self { numerators: Vec::new(), mixed: 0..0, denominators: Vec::new(), blocks: 0 }
     }
 
     fn elements(&self) -> usize {
-        self.denominators.len() * L::LANES
+        self.blocks * L::LANES
     }
 
-    /// Gives the arrays their sizes; their content is to be overwritten. Memory is kept, so that pages are not asked for
-    /// again.
+    /// Gives the arrays their sizes; their content is to be overwritten. Storage that suffices is kept, so that pages are
+    /// not asked for again.
     fn resize(&mut self, blocks: usize, mixed: Range<usize>) {
         for (array, blocks) in [(&mut self.numerators, mixed.len()), (&mut self.denominators, blocks)] {
-            if array.capacity() < blocks {
-                *array = Vec::with_capacity(blocks);
+            if array.len() < blocks {
+                *array = Vec::new();
+                *array = L::zeros(blocks);
             }
-            array.resize(blocks, L::zero());
         }
-        self.mixed = mixed;
+        (self.blocks, self.mixed) = (blocks, mixed);
+    }
+
+    fn arrays(&mut self) -> (&mut [L::Block], &mut [L::Block]) {
+        (&mut self.numerators[..self.mixed.len()], &mut self.denominators[..self.blocks])
     }
 
     /// Element by element. Numerators of even children hold `p + λ·q` where `lambda` is given.
     fn narrow(&self, lambda: Option<&F>) -> Layer<One> {
-        let blocks = self.denominators.len();
-        let denominators = flatten::<L>(&self.denominators);
+        let blocks = self.blocks;
+        let denominators = flatten::<L>(&self.denominators[..blocks]);
         let mut numerators: Vec<F> = denominators
             .iter()
             .enumerate()
@@ -246,7 +252,8 @@ impl<L: Lanes> Layer<L> {
                 numerators[lane * blocks + b] = element;
             }
         }
-        Layer { mixed: 0..numerators.len(), numerators, denominators }
+        let elements = numerators.len();
+        Layer { numerators, mixed: 0..elements, denominators, blocks: elements }
     }
 }
 
@@ -554,7 +561,7 @@ fn round<L: Lanes>(token: L::Token, input: &Input<'_, L>, out: &mut Layer<L>, ro
             let blocks = leaves.tensors.stack.len() / L::LANES;
             (blocks, leaves.mixed(blocks))
         }
-        Input::Stored(layer) => (layer.denominators.len(), layer.mixed.clone()),
+        Input::Stored(layer) => (layer.blocks, layer.mixed.clone()),
     };
     let groups = blocks / blocks_of_group;
     let mixed = mixed.start / blocks_of_group..mixed.end.div_ceil(blocks_of_group);
@@ -568,7 +575,7 @@ fn round<L: Lanes>(token: L::Token, input: &Input<'_, L>, out: &mut Layer<L>, ro
     }
     // Each task has some groups of one row, and its part of the arrays.
     let chunk = TASK_GROUPS.min(low.len());
-    let (mut numerators, mut denominators) = (&mut out.numerators[..], &mut out.denominators[..]);
+    let (mut numerators, mut denominators) = out.arrays();
     let mut tasks = Vec::with_capacity(groups / chunk);
     for first in (0..groups).step_by(chunk) {
         let (mut own, mut all) = (0, 0);
@@ -678,10 +685,10 @@ impl<'a, L: Lanes> Tree<'a, L> {
             let mut first = Layer::<L>::empty();
             first.resize(blocks / 2, 0..blocks / 2);
             let chunk = (2 * LEAF_GROUPS).min(blocks / 2);
-            first
-                .numerators
+            let (numerators, denominators) = first.arrays();
+            numerators
                 .par_chunks_mut(chunk)
-                .zip(first.denominators.par_chunks_mut(chunk))
+                .zip(denominators.par_chunks_mut(chunk))
                 .enumerate()
                 .with_min_len(TASK_GROUPS / LEAF_GROUPS)
                 .for_each(|(index, (numerators, denominators))| {
@@ -699,7 +706,8 @@ impl<'a, L: Lanes> Tree<'a, L> {
             let mut all = Layer::<One>::empty();
             all.resize(size, 0..size);
             let plain = Leaves::new(tensors, challenges.clone(), One::enter);
-            plain.fill(0, &mut all.numerators, &mut all.denominators);
+            let (numerators, denominators) = all.arrays();
+            plain.fill(0, numerators, denominators);
             let above = parents((), &all);
             layers[0] = Nodes::Narrow(all);
             above
@@ -721,7 +729,7 @@ impl<'a, L: Lanes> Tree<'a, L> {
 
 fn parents<L: Lanes>(token: L::Token, children: &Layer<L>) -> Layer<L> {
     let mut out = Layer::<L>::empty();
-    let blocks = children.denominators.len() / 2;
+    let blocks = children.blocks / 2;
     out.resize(blocks, 0..blocks);
     let chunk = TASK_GROUPS.min(blocks);
     out.numerators.par_chunks_mut(chunk).zip(out.denominators.par_chunks_mut(chunk)).enumerate().for_each(
@@ -823,7 +831,7 @@ impl<L: Lanes> LookupTree for Tree<'_, L> {
 
 /// The largest storage that is left, or none.
 fn take_largest<L: Lanes>(spare: &mut Vec<Layer<L>>) -> Layer<L> {
-    let largest = (0..spare.len()).max_by_key(|i| spare[*i].denominators.capacity());
+    let largest = (0..spare.len()).max_by_key(|i| spare[*i].denominators.len());
     largest.map_or(Layer::empty(), |index| spare.swap_remove(index))
 }
 
@@ -831,7 +839,7 @@ fn take_largest<L: Lanes>(spare: &mut Vec<Layer<L>>) -> Layer<L> {
 fn keep<L: Lanes>(spare: &mut Vec<Layer<L>>, done: Layer<L>) {
     spare.push(done);
     if spare.len() > 2 {
-        spare.sort_unstable_by_key(|layer| core::cmp::Reverse(layer.denominators.capacity()));
+        spare.sort_unstable_by_key(|layer| core::cmp::Reverse(layer.denominators.len()));
         spare.truncate(2);
     }
 }
