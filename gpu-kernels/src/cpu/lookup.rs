@@ -59,6 +59,11 @@ impl<'a> Leaves<'a> {
         Self { tensors, challenges, enter, tables, one, alpha }
     }
 
+    /// Blocks of leaves.
+    fn blocks<L: Lanes>(&self) -> usize {
+        self.tensors.stack.len() / L::LANES
+    }
+
     /// The blocks, of `blocks` in all, outside which every lane's numerator is 1: the numerators of multiplicities and
     /// neutral leaves are not.
     fn mixed(&self, blocks: usize) -> Range<usize> {
@@ -301,7 +306,7 @@ impl Computed {
             first,
             blocks,
         };
-        let stride = leaves.tensors.stack.len() / L::LANES;
+        let stride = leaves.blocks::<L>();
         for (lane, (numerators, denominators)) in computed
             .numerators
             .chunks_exact_mut(blocks)
@@ -323,6 +328,35 @@ impl<L: Lanes> Children<L> for Computed {
     #[inline(always)]
     fn denominator(&self, token: L::Token, index: usize) -> L {
         L::gather(token, &self.denominators, index - self.first, self.blocks)
+    }
+}
+
+/// Parents of leaves of some blocks.
+struct Chunk<L: Lanes> {
+    numerators: Vec<L::Block>,
+    denominators: Vec<L::Block>,
+    first: usize,
+}
+
+impl<L: Lanes> Chunk<L> {
+    fn new(token: L::Token, leaves: &Leaves<'_>, first: usize, blocks: usize) -> Self {
+        let children = &Computed::new::<L>(leaves, 2 * first, 2 * blocks);
+        let mut chunk = Self { numerators: L::zeros(blocks), denominators: L::zeros(blocks), first };
+        let (numerators, denominators) = (&mut chunk.numerators[..], &mut chunk.denominators[..]);
+        L::vectorize(token, Parents { children, first, numerators, denominators });
+        chunk
+    }
+}
+
+impl<L: Lanes> Children<L> for Chunk<L> {
+    #[inline(always)]
+    fn numerator(&self, token: L::Token, index: usize, _combined: Option<L>) -> L {
+        L::load(token, &self.numerators[index - self.first])
+    }
+
+    #[inline(always)]
+    fn denominator(&self, token: L::Token, index: usize) -> L {
+        L::load(token, &self.denominators[index - self.first])
     }
 }
 
@@ -546,9 +580,19 @@ struct Round<'a> {
     factors: &'a Factors,
 }
 
+/// Nodes that are computed when they are read, which is cheaper than to keep them: together they would be three quarters of
+/// the tree.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Derived {
+    /// The leaves.
+    Leaves,
+    /// Their parents.
+    Parents,
+}
+
 /// What a round reads.
 enum Input<'a, L: Lanes> {
-    Leaves(&'a Leaves<'a>),
+    Derived(&'a Leaves<'a>, Derived),
     Stored(&'a Layer<L>),
 }
 
@@ -557,10 +601,8 @@ fn round<L: Lanes>(token: L::Token, input: &Input<'_, L>, out: &mut Layer<L>, ro
     let Round { bound, lambda, combined, factors } = *round;
     let blocks_of_group = if bound.is_some() { 8 } else { 4 };
     let (blocks, mixed) = match input {
-        Input::Leaves(leaves) => {
-            let blocks = leaves.tensors.stack.len() / L::LANES;
-            (blocks, leaves.mixed(blocks))
-        }
+        Input::Derived(leaves, Derived::Leaves) => (leaves.blocks::<L>(), leaves.mixed(leaves.blocks::<L>())),
+        Input::Derived(leaves, Derived::Parents) => (leaves.blocks::<L>() / 2, 0..leaves.blocks::<L>() / 2),
         Input::Stored(layer) => (layer.blocks, layer.mixed.clone()),
     };
     let groups = blocks / blocks_of_group;
@@ -597,13 +639,11 @@ fn round<L: Lanes>(token: L::Token, input: &Input<'_, L>, out: &mut Layer<L>, ro
                     L::vectorize(token, Sums { children, step, first, weights, numerators, denominators });
                 totals.join(lambda)
             }
-            Input::Leaves(leaves) => {
+            Input::Derived(leaves, derived) => {
                 let (mut n, mut d) = (numerators, denominators);
                 let mut sums = (F::ZERO, F::ZERO);
                 for (i, weights) in weights.chunks(LEAF_GROUPS).enumerate() {
                     let first = first + i * LEAF_GROUPS;
-                    let children =
-                        Computed::new::<L>(leaves, blocks_of_group * first, blocks_of_group * weights.len());
                     let (mut own, mut all) = (0, 0);
                     if bound.is_some() {
                         own = 4 * overlap(first..first + weights.len(), &mixed);
@@ -612,11 +652,19 @@ fn round<L: Lanes>(token: L::Token, input: &Input<'_, L>, out: &mut Layer<L>, ro
                     let (numerators, denominators);
                     (numerators, n) = n.split_at_mut(own);
                     (denominators, d) = d.split_at_mut(all);
-                    let children = &children;
-                    let totals = L::vectorize(
-                        token,
-                        Sums { children, step, first, weights, numerators, denominators },
-                    );
+                    let (start, blocks) = (blocks_of_group * first, blocks_of_group * weights.len());
+                    let totals = match derived {
+                        Derived::Leaves => {
+                            let children = &Computed::new::<L>(leaves, start, blocks);
+                            let sums = Sums { children, step, first, weights, numerators, denominators };
+                            L::vectorize(token, sums)
+                        }
+                        Derived::Parents => {
+                            let children = &Chunk::new(token, leaves, start, blocks);
+                            let sums = Sums { children, step, first, weights, numerators, denominators };
+                            L::vectorize(token, sums)
+                        }
+                    };
                     sums = add(sums, totals.join(lambda));
                 }
                 sums
@@ -645,7 +693,7 @@ fn overlap(groups: Range<usize>, mixed: &Range<usize>) -> usize {
 
 /// The children of the layer whose sumcheck is under way.
 enum Nodes<L: Lanes> {
-    Leaves,
+    Derived(Derived),
     Wide(Layer<L>),
     Narrow(Layer<One>),
 }
@@ -678,13 +726,14 @@ impl<'a, L: Lanes> Tree<'a, L> {
     /// Builds all layers above the leaves.
     pub fn new(token: L::Token, tensors: Tensors<'a>, challenges: &LookupChallenges<F>) -> Self {
         let leaves = Leaves::new(tensors, challenges.clone(), L::enter);
-        let mut layers: Vec<Nodes<L>> = vec![Nodes::Leaves];
+        let mut layers: Vec<Nodes<L>> = Vec::new();
         let size = tensors.stack.len();
-        let mut current = if size > 2 * NARROW {
-            let blocks = size / L::LANES;
+        let mut current = if size > 8 * NARROW {
+            layers.extend([Nodes::Derived(Derived::Leaves), Nodes::Derived(Derived::Parents)]);
+            let blocks = leaves.blocks::<L>() / 4;
             let mut first = Layer::<L>::empty();
-            first.resize(blocks / 2, 0..blocks / 2);
-            let chunk = (2 * LEAF_GROUPS).min(blocks / 2);
+            first.resize(blocks, 0..blocks);
+            let chunk = LEAF_GROUPS.min(blocks);
             let (numerators, denominators) = first.arrays();
             numerators
                 .par_chunks_mut(chunk)
@@ -692,8 +741,9 @@ impl<'a, L: Lanes> Tree<'a, L> {
                 .enumerate()
                 .with_min_len(TASK_GROUPS / LEAF_GROUPS)
                 .for_each(|(index, (numerators, denominators))| {
-                    let children = &Computed::new::<L>(&leaves, 2 * chunk * index, 2 * chunk);
-                    L::vectorize(token, Parents { children, first: chunk * index, numerators, denominators });
+                    let first = index * chunk;
+                    let children = &Chunk::new(token, &leaves, 2 * first, 2 * numerators.len());
+                    L::vectorize(token, Parents { children, first, numerators, denominators });
                 });
             let mut current = first;
             while current.elements() > NARROW {
@@ -702,14 +752,14 @@ impl<'a, L: Lanes> Tree<'a, L> {
             }
             current.narrow(None)
         } else {
-            // A stack of a few hundred positions: no program has one, its tables alone are larger.
+            // A stack of a few thousand positions: no program has one, its tables alone are larger.
             let mut all = Layer::<One>::empty();
             all.resize(size, 0..size);
             let plain = Leaves::new(tensors, challenges.clone(), One::enter);
             let (numerators, denominators) = all.arrays();
             plain.fill(0, numerators, denominators);
             let above = parents((), &all);
-            layers[0] = Nodes::Narrow(all);
+            layers.push(Nodes::Narrow(all));
             above
         };
         while current.elements() > 2 {
@@ -789,7 +839,8 @@ impl<L: Lanes> LookupTree for Tree<'_, L> {
                 let mut out = if is_bound { take_largest(spare) } else { Layer::empty() };
                 let input = match nodes {
                     Nodes::Wide(layer) => Input::Stored(layer),
-                    _ => Input::Leaves(leaves),
+                    Nodes::Derived(derived) => Input::Derived(leaves, *derived),
+                    Nodes::Narrow(_) => return Ok((F::ZERO, F::ZERO)),
                 };
                 let sums = round::<L>(*token, &input, &mut out, &parameters(factors));
                 if is_bound && let Nodes::Wide(done) = core::mem::replace(nodes, Nodes::Wide(out)) {
