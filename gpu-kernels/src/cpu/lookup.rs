@@ -290,6 +290,7 @@ impl<L: Lanes> Children<L> for Layer<L> {
 }
 
 /// Leaves of some blocks, lane after lane.
+#[derive(Default)]
 struct Computed {
     numerators: Vec<F>,
     denominators: Vec<F>,
@@ -299,23 +300,20 @@ struct Computed {
 }
 
 impl Computed {
-    fn new<L: Lanes>(leaves: &Leaves<'_>, first: usize, blocks: usize) -> Self {
-        let mut computed = Self {
-            numerators: vec![F::ZERO; blocks * L::LANES],
-            denominators: vec![F::ZERO; blocks * L::LANES],
-            first,
-            blocks,
-        };
+    fn fill<L: Lanes>(&mut self, leaves: &Leaves<'_>, first: usize, blocks: usize) {
+        (self.first, self.blocks) = (first, blocks);
+        for array in [&mut self.numerators, &mut self.denominators] {
+            array.resize(blocks * L::LANES, F::ZERO);
+        }
         let stride = leaves.blocks::<L>();
-        for (lane, (numerators, denominators)) in computed
+        for (lane, (numerators, denominators)) in self
             .numerators
             .chunks_exact_mut(blocks)
-            .zip(computed.denominators.chunks_exact_mut(blocks))
+            .zip(self.denominators.chunks_exact_mut(blocks))
             .enumerate()
         {
             leaves.fill(lane * stride + first, numerators, denominators);
         }
-        computed
     }
 }
 
@@ -338,13 +336,38 @@ struct Chunk<L: Lanes> {
     first: usize,
 }
 
-impl<L: Lanes> Chunk<L> {
-    fn new(token: L::Token, leaves: &Leaves<'_>, first: usize, blocks: usize) -> Self {
-        let children = &Computed::new::<L>(leaves, 2 * first, 2 * blocks);
-        let mut chunk = Self { numerators: L::zeros(blocks), denominators: L::zeros(blocks), first };
-        let (numerators, denominators) = (&mut chunk.numerators[..], &mut chunk.denominators[..]);
-        L::vectorize(token, Parents { children, first, numerators, denominators });
-        chunk
+/// What one thread computes nodes in. It is kept from task to task: asking the system for such memory anew takes longer
+/// than the arithmetic.
+struct Scratch<L: Lanes> {
+    leaves: Computed,
+    parents: Chunk<L>,
+}
+
+impl<L: Lanes> Scratch<L> {
+    fn new() -> Self {
+        let parents = Chunk { numerators: Vec::new(), denominators: Vec::new(), first: 0 };
+        Self { leaves: Computed::default(), parents }
+    }
+
+    /// The leaves in some blocks.
+    fn leaves(&mut self, leaves: &Leaves<'_>, first: usize, blocks: usize) -> &Computed {
+        self.leaves.fill::<L>(leaves, first, blocks);
+        &self.leaves
+    }
+
+    /// Their parents in some blocks.
+    fn parents(&mut self, token: L::Token, leaves: &Leaves<'_>, first: usize, blocks: usize) -> &Chunk<L> {
+        self.leaves.fill::<L>(leaves, 2 * first, 2 * blocks);
+        let Chunk { numerators, denominators, first: own } = &mut self.parents;
+        *own = first;
+        for array in [&mut *numerators, &mut *denominators] {
+            if array.len() < blocks {
+                *array = L::zeros(blocks);
+            }
+        }
+        let (numerators, denominators) = (&mut numerators[..blocks], &mut denominators[..blocks]);
+        L::vectorize(token, Parents { children: &self.leaves, first, numerators, denominators });
+        &self.parents
     }
 }
 
@@ -630,7 +653,8 @@ fn round<L: Lanes>(token: L::Token, input: &Input<'_, L>, out: &mut Layer<L>, ro
         (d, denominators) = denominators.split_at_mut(all);
         tasks.push((first, n, d));
     }
-    let run = |(first, numerators, denominators): (usize, &mut [L::Block], &mut [L::Block])| {
+    type Task<'a, L> = (usize, &'a mut [<L as Lanes>::Block], &'a mut [<L as Lanes>::Block]);
+    let run = |scratch: &mut Scratch<L>, (first, numerators, denominators): Task<'_, L>| {
         let weights = &low[first % low.len()..][..chunk];
         let (zero, leading) = match input {
             Input::Stored(children) => {
@@ -655,12 +679,12 @@ fn round<L: Lanes>(token: L::Token, input: &Input<'_, L>, out: &mut Layer<L>, ro
                     let (start, blocks) = (blocks_of_group * first, blocks_of_group * weights.len());
                     let totals = match derived {
                         Derived::Leaves => {
-                            let children = &Computed::new::<L>(leaves, start, blocks);
+                            let children = scratch.leaves(leaves, start, blocks);
                             let sums = Sums { children, step, first, weights, numerators, denominators };
                             L::vectorize(token, sums)
                         }
                         Derived::Parents => {
-                            let children = &Chunk::new(token, leaves, start, blocks);
+                            let children = scratch.parents(token, leaves, start, blocks);
                             let sums = Sums { children, step, first, weights, numerators, denominators };
                             L::vectorize(token, sums)
                         }
@@ -673,7 +697,7 @@ fn round<L: Lanes>(token: L::Token, input: &Input<'_, L>, out: &mut Layer<L>, ro
         let weight = &high[first / low.len()];
         (zero * weight, leading * weight)
     };
-    tasks.into_par_iter().map(run).reduce(|| (F::ZERO, F::ZERO), add)
+    tasks.into_par_iter().map_init(Scratch::new, run).reduce(|| (F::ZERO, F::ZERO), add)
 }
 
 impl Totals {
@@ -740,9 +764,9 @@ impl<'a, L: Lanes> Tree<'a, L> {
                 .zip(denominators.par_chunks_mut(chunk))
                 .enumerate()
                 .with_min_len(TASK_GROUPS / LEAF_GROUPS)
-                .for_each(|(index, (numerators, denominators))| {
+                .for_each_init(Scratch::<L>::new, |scratch, (index, (numerators, denominators))| {
                     let first = index * chunk;
-                    let children = &Chunk::new(token, &leaves, 2 * first, 2 * numerators.len());
+                    let children = scratch.parents(token, &leaves, 2 * first, 2 * numerators.len());
                     L::vectorize(token, Parents { children, first, numerators, denominators });
                 });
             let mut current = first;
