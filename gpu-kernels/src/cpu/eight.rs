@@ -1,12 +1,13 @@
 //! [`Lanes`] on AVX-512 IFMA: eight elements of `F` at once.
 
 use core::arch::x86_64::*;
+use core::ops::{Deref, DerefMut};
 use std::sync::OnceLock;
 
 use ark_ff::{AdditiveGroup, MontConfig};
 use weightproof_circuits::accumulate::{Config, ProductSum};
 use weightproof_circuits::field::{F, inverse_power_of_two, power_of_two};
-use zerocopy::FromZeros;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::ifma::{
     Columns, Ifma, LIMB_BITS, MASK, Modulus, Vector, carried, load, montgomery, multiply, multiply_into, set,
@@ -15,9 +16,51 @@ use super::ifma::{
 use super::lanes::{Kernel, Lanes};
 
 /// Eight elements in memory: limb by limb, in Montgomery form for `2^260`, below `4p`.
-#[derive(Clone, Copy, FromZeros)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C, align(64))]
 pub struct Block([[u64; 8]; 5]);
+
+/// An array of blocks within one of words.
+///
+/// Large arrays of words come from the system as pages that are zero and not there until they are touched. For types of
+/// greater alignment the standard library writes the zeros itself, on the thread that asks.
+pub struct Blocks {
+    words: Vec<u64>,
+    /// The first word on the alignment of a block.
+    first: usize,
+    blocks: usize,
+}
+
+const BLOCK_WORDS: usize = size_of::<Block>() / size_of::<u64>();
+const ALIGNMENT_WORDS: usize = align_of::<Block>() / size_of::<u64>();
+
+impl Blocks {
+    fn zeros(blocks: usize) -> Self {
+        let words = vec![0u64; blocks * BLOCK_WORDS + ALIGNMENT_WORDS];
+        // The address does not change while the vector is not resized, which nobody can do.
+        let first = (words.as_ptr() as usize / size_of::<u64>()).wrapping_neg() % ALIGNMENT_WORDS;
+        Self { words, first, blocks }
+    }
+
+    fn range(&self) -> core::ops::Range<usize> {
+        self.first..self.first + self.blocks * BLOCK_WORDS
+    }
+}
+
+impl Deref for Blocks {
+    type Target = [Block];
+
+    fn deref(&self) -> &[Block] {
+        <[Block]>::ref_from_bytes(self.words[self.range()].as_bytes()).expect("aligned, and whole blocks")
+    }
+}
+
+impl DerefMut for Blocks {
+    fn deref_mut(&mut self) -> &mut [Block] {
+        let range = self.range();
+        <[Block]>::mut_from_bytes(self.words[range].as_mut_bytes()).expect("aligned, and whole blocks")
+    }
+}
 
 /// `2^252` and `2^-8`, which lead from the form for `2^260` back to ark's: for an element read as a sum of products, and
 /// for such a sum.
@@ -117,6 +160,7 @@ impl Lanes for Eight {
     const LANES: usize = 8;
     type Token = Ifma;
     type Block = Block;
+    type Storage = Blocks;
     type Constant = [u64; 5];
     type Sum = EightSum;
 
@@ -133,9 +177,8 @@ impl Lanes for Eight {
         split(Self::enter(*value).0.0)
     }
 
-    fn zeros(blocks: usize) -> Vec<Block> {
-        // Memory from the system is zero already; without any, the ordinary way reports it.
-        Block::new_vec_zeroed(blocks).unwrap_or_else(|_| vec![Block([[0; 8]; 5]); blocks])
+    fn zeros(blocks: usize) -> Blocks {
+        Blocks::zeros(blocks)
     }
 
     fn elements(block: &Block) -> impl Iterator<Item = F> {

@@ -18,17 +18,58 @@ const NARROW: usize = 512;
 type Gate<L> = [<L as Lanes>::Block; 5];
 
 /// The arrays, below `3p`, gate after gate.
-enum Arrays<L: Lanes> {
-    Wide(Vec<L::Block>),
-    Narrow(Vec<F>),
+struct Arrays<L: Lanes> {
+    storage: L::Storage,
+    /// Gates in use: storage that has served more keeps its length.
+    count: usize,
+}
+
+impl<L: Lanes> Arrays<L> {
+    fn zeros(count: usize) -> Self {
+        Self { storage: L::zeros(5 * count), count }
+    }
+
+    /// Makes room for `count` gates, whose content is to be overwritten.
+    fn resize(&mut self, count: usize) {
+        if self.storage.len() < 5 * count {
+            *self = Self::zeros(count);
+        }
+        self.count = count;
+    }
+
+    fn gates(&self) -> &[Gate<L>] {
+        self.storage[..5 * self.count].as_chunks().0
+    }
+
+    fn gates_mut(&mut self) -> &mut [Gate<L>] {
+        self.storage[..5 * self.count].as_chunks_mut().0
+    }
+
+    fn narrow(&self) -> Arrays<One> {
+        let gates = self.gates();
+        let mut narrow = Arrays::<One>::zeros(gates.len() * L::LANES);
+        for array in 0..5 {
+            let blocks: Vec<L::Block> = gates.iter().map(|gate| gate[array]).collect();
+            for (gate, element) in narrow.gates_mut().iter_mut().zip(flatten::<L>(&blocks)) {
+                gate[array] = element;
+            }
+        }
+        narrow
+    }
+}
+
+/// The arrays that are left.
+enum Left<L: Lanes> {
+    Wide(Arrays<L>),
+    Narrow(Arrays<One>),
 }
 
 /// One layer's gates on the CPU.
 pub struct Gates<L: Lanes> {
     token: L::Token,
-    arrays: Arrays<L>,
+    left: Left<L>,
     /// Storage to bind into.
-    spare: Vec<L::Block>,
+    spare: Arrays<L>,
     pending: Option<F>,
 }
 
@@ -78,6 +119,12 @@ impl<L: Lanes> Kernel<L> for Fill<'_, L> {
     #[inline(always)]
     fn run(self, token: L::Token) {
         // A sum below 2p and a product below 2p are reduced to 2p.
+        // Written before anything is read: reading memory that is not there yet costs a page fault of its own.
+        for (i, gate) in self.out.iter_mut().enumerate() {
+            for (slot, integers) in gate[2..].iter_mut().zip(self.integers) {
+                *slot = L::integers(token, integers, self.first + i, self.stride).store();
+            }
+        }
         for (weight, claims) in self.claims.iter().enumerate() {
             for (lanes, low) in claims {
                 let lanes = L::gather(token, lanes, 0, 1);
@@ -85,11 +132,6 @@ impl<L: Lanes> Kernel<L> for Fill<'_, L> {
                     let sum = L::load(token, &gate[weight]).add(lanes.mul(L::spread(token, low)));
                     gate[weight] = sum.reduce().store();
                 }
-            }
-        }
-        for (i, gate) in self.out.iter_mut().enumerate() {
-            for (slot, integers) in gate[2..].iter_mut().zip(self.integers) {
-                *slot = L::integers(token, integers, self.first + i, self.stride).store();
             }
         }
     }
@@ -182,13 +224,9 @@ impl<L: Lanes> Kernel<L> for Sums<'_, L> {
     }
 }
 
-fn round<L: Lanes>(
-    token: L::Token,
-    gates: &[L::Block],
-    out: &mut Vec<L::Block>,
-    pending: Option<&F>,
-) -> [F; 3] {
-    let (gates, _) = gates.as_chunks::<5>();
+/// One round; binds first where a challenge is given, into `out`.
+fn round<L: Lanes>(token: L::Token, arrays: &Arrays<L>, out: &mut Arrays<L>, pending: Option<&F>) -> [F; 3] {
+    let gates = arrays.gates();
     let bound = pending.map(binding::<L>);
     let bound = bound.as_ref();
     let add = |a: [F; 3], b: [F; 3]| core::array::from_fn(|i| a[i] + b[i]);
@@ -199,15 +237,10 @@ fn round<L: Lanes>(
             .map(|gates| L::vectorize(token, Sums { gates, bound, out: &mut [], groups: gates.len() / 2 }))
             .reduce(zero, add);
     }
-    let half = gates.len() / 2;
-    if out.len() < 5 * half {
-        *out = L::zeros(5 * half);
-    }
-    out.truncate(5 * half);
-    let (out, _) = out.as_chunks_mut::<5>();
+    out.resize(gates.len() / 2);
     gates
         .par_chunks(4 * TASK)
-        .zip(out.par_chunks_mut(2 * TASK))
+        .zip(out.gates_mut().par_chunks_mut(2 * TASK))
         .map(|(gates, out)| L::vectorize(token, Sums { gates, bound, out, groups: gates.len() / 4 }))
         .reduce(zero, add)
 }
@@ -217,71 +250,53 @@ impl<L: Lanes> Gates<L> {
     pub fn new(token: L::Token, stack: &[i32], layer: &GateLayer) -> Self {
         let integers =
             [&layer.signs, &layer.pre_activations, &layer.back_sums].map(|range| &stack[range.clone()]);
-        let size = layer.signs.len();
-        if size < NARROW {
-            return Self {
-                token,
-                arrays: Arrays::Narrow(fill::<One>((), layer, integers)),
-                spare: Vec::new(),
-                pending: None,
-            };
-        }
-        Self {
-            token,
-            arrays: Arrays::Wide(fill::<L>(token, layer, integers)),
-            spare: Vec::new(),
-            pending: None,
-        }
+        let left = if layer.signs.len() <= NARROW {
+            Left::Narrow(fill((), layer, integers))
+        } else {
+            Left::Wide(fill(token, layer, integers))
+        };
+        Self { token, left, spare: Arrays::zeros(0), pending: None }
     }
 }
 
-fn fill<L: Lanes>(token: L::Token, layer: &GateLayer, integers: [&[i32]; 3]) -> Vec<L::Block> {
+fn fill<L: Lanes>(token: L::Token, layer: &GateLayer, integers: [&[i32]; 3]) -> Arrays<L> {
     let blocks = integers[0].len() / L::LANES;
     let claims = [SplitClaim::<L>::all(&layer.activation_weight), SplitClaim::all(&layer.error_weight)];
     // Claims on one layer have points of one length, and are split alike.
     let width = claims.iter().flatten().map(|claim| claim.low.len()).next().unwrap_or(blocks);
-    let mut storage = L::zeros(5 * blocks);
-    let (gates, _) = storage.as_chunks_mut::<5>();
-    gates.par_chunks_mut(width).enumerate().for_each(|(row, out)| {
+    let mut arrays = Arrays::zeros(blocks);
+    arrays.gates_mut().par_chunks_mut(width).enumerate().for_each(|(row, out)| {
         let claims = claims
             .each_ref()
             .map(|claims| claims.iter().map(|claim| (claim.row(row), claim.low.as_slice())).collect());
         L::vectorize(token, Fill { out, claims, integers, first: row * width, stride: blocks });
     });
-    storage
+    arrays
 }
 
 impl<L: Lanes> GateSum for Gates<L> {
     fn round(&mut self) -> Result<[F; 3], KernelError> {
         let pending = self.pending.take();
-        if let Arrays::Wide(gates) = &self.arrays
-            && gates.len() / 5 * L::LANES <= NARROW
+        if let Left::Wide(arrays) = &self.left
+            && arrays.count * L::LANES <= NARROW
         {
-            let (gates, _) = gates.as_chunks::<5>();
-            let mut narrow = vec![F::ZERO; 5 * gates.len() * L::LANES];
-            for array in 0..5 {
-                let blocks: Vec<L::Block> = gates.iter().map(|gate| gate[array]).collect();
-                for (gate, element) in narrow.as_chunks_mut::<5>().0.iter_mut().zip(flatten::<L>(&blocks)) {
-                    gate[array] = element;
-                }
-            }
-            self.arrays = Arrays::Narrow(narrow);
-            self.spare = Vec::new();
+            self.left = Left::Narrow(arrays.narrow());
+            self.spare = Arrays::zeros(0);
         }
         let pending = pending.as_ref();
-        Ok(match &mut self.arrays {
-            Arrays::Wide(gates) => {
-                let sums = round::<L>(self.token, gates, &mut self.spare, pending);
+        Ok(match &mut self.left {
+            Left::Wide(arrays) => {
+                let sums = round(self.token, arrays, &mut self.spare, pending);
                 if pending.is_some() {
-                    core::mem::swap(gates, &mut self.spare);
+                    core::mem::swap(arrays, &mut self.spare);
                 }
                 sums
             }
-            Arrays::Narrow(gates) => {
-                let mut out = Vec::new();
-                let sums = round::<One>((), gates, &mut out, pending);
+            Left::Narrow(arrays) => {
+                let mut out = Arrays::zeros(0);
+                let sums = round((), arrays, &mut out, pending);
                 if pending.is_some() {
-                    *gates = out;
+                    *arrays = out;
                 }
                 sums
             }

@@ -5,7 +5,10 @@
 //! lane by lane, without moving anything between lanes. Blocks are only loosely reduced, below `4p`; elements that leave
 //! an array are reduced fully and do not depend on the implementation.
 
+use core::ops::DerefMut;
+
 use ark_ff::{AdditiveGroup, Field};
+use rayon::prelude::*;
 use weightproof_circuits::accumulate::ProductSum;
 use weightproof_circuits::field::F;
 
@@ -26,6 +29,8 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     type Token: Copy + Send + Sync;
     /// What is held in memory.
     type Block: Copy + Send + Sync;
+    /// An array of blocks.
+    type Storage: DerefMut<Target = [Self::Block]> + Send + Sync;
     /// One element for all lanes.
     type Constant: Copy + Send + Sync;
     /// `Σ a·b` in every lane, unreduced.
@@ -40,7 +45,7 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     fn constant(value: &F) -> Self::Constant;
     /// Blocks of zeros. Where it can be, their memory is touched first by whoever writes them, so that all threads share
     /// the page faults.
-    fn zeros(blocks: usize) -> Vec<Self::Block>;
+    fn zeros(blocks: usize) -> Self::Storage;
     /// The reduced elements of a block.
     fn elements(block: &Self::Block) -> impl Iterator<Item = F>;
 
@@ -114,6 +119,7 @@ impl Lanes for One {
     const LANES: usize = 1;
     type Token = ();
     type Block = F;
+    type Storage = Vec<F>;
     type Constant = F;
     type Sum = ProductSum;
 
@@ -128,7 +134,7 @@ impl Lanes for One {
         *value
     }
     fn zeros(blocks: usize) -> Vec<F> {
-        vec![F::ZERO; blocks]
+        (0..blocks).into_par_iter().with_min_len(1 << 14).map(|_| F::ZERO).collect()
     }
     fn elements(block: &F) -> impl Iterator<Item = F> {
         core::iter::once(*block)

@@ -16,8 +16,10 @@ use crate::kernels::{KernelError, LookupTree, Tensors};
 /// Groups of four children that a task handles at a time where it computes leaves: they and their blocks stay in the
 /// first-level cache.
 const LEAF_GROUPS: usize = 16;
-/// Groups of a task at least.
+/// Groups of a task at most.
 const TASK_GROUPS: usize = 256;
+/// Parts that each thread's share of the tasks can be split into.
+const SPLITS: usize = 8;
 /// Arrays of at most so many elements are taken apart, and go on one element at a time.
 const NARROW: usize = 512;
 
@@ -208,16 +210,16 @@ impl<'a> Leaves<'a> {
 struct Layer<L: Lanes> {
     /// Numerators of the blocks in `mixed`; those of all other blocks are 1. Most leaves are of the form `1/d`, and binding
     /// a variable of constant numerators leaves them as they are.
-    numerators: Vec<L::Block>,
+    numerators: L::Storage,
     mixed: Range<usize>,
-    denominators: Vec<L::Block>,
+    denominators: L::Storage,
     /// Blocks in use: storage that has served a larger layer keeps its length.
     blocks: usize,
 }
 
 impl<L: Lanes> Layer<L> {
-    const fn empty() -> Self {
-        Self { numerators: Vec::new(), mixed: 0..0, denominators: Vec::new(), blocks: 0 }
+    fn empty() -> Self {
+        Self { numerators: L::zeros(0), mixed: 0..0, denominators: L::zeros(0), blocks: 0 }
     }
 
     fn elements(&self) -> usize {
@@ -229,7 +231,8 @@ impl<L: Lanes> Layer<L> {
     fn resize(&mut self, blocks: usize, mixed: Range<usize>) {
         for (array, blocks) in [(&mut self.numerators, mixed.len()), (&mut self.denominators, blocks)] {
             if array.len() < blocks {
-                *array = Vec::new();
+                // Given back before more is asked for.
+                *array = L::zeros(0);
                 *array = L::zeros(blocks);
             }
         }
@@ -252,7 +255,7 @@ impl<L: Lanes> Layer<L> {
                 _ => F::ONE,
             })
             .collect();
-        for (b, block) in self.mixed.clone().zip(&self.numerators) {
+        for (b, block) in self.mixed.clone().zip(self.numerators.iter()) {
             for (lane, element) in L::elements(block).enumerate() {
                 numerators[lane * blocks + b] = element;
             }
@@ -331,8 +334,8 @@ impl<L: Lanes> Children<L> for Computed {
 
 /// Parents of leaves of some blocks.
 struct Chunk<L: Lanes> {
-    numerators: Vec<L::Block>,
-    denominators: Vec<L::Block>,
+    numerators: L::Storage,
+    denominators: L::Storage,
     first: usize,
 }
 
@@ -345,7 +348,7 @@ struct Scratch<L: Lanes> {
 
 impl<L: Lanes> Scratch<L> {
     fn new() -> Self {
-        let parents = Chunk { numerators: Vec::new(), denominators: Vec::new(), first: 0 };
+        let parents = Chunk { numerators: L::zeros(0), denominators: L::zeros(0), first: 0 };
         Self { leaves: Computed::default(), parents }
     }
 
@@ -697,7 +700,9 @@ fn round<L: Lanes>(token: L::Token, input: &Input<'_, L>, out: &mut Layer<L>, ro
         let weight = &high[first / low.len()];
         (zero * weight, leading * weight)
     };
-    tasks.into_par_iter().map_init(Scratch::new, run).reduce(|| (F::ZERO, F::ZERO), add)
+    // Few splits, each with a scratch of its own.
+    let share = tasks.len().div_ceil(SPLITS * rayon::current_num_threads());
+    tasks.into_par_iter().with_min_len(share).map_init(Scratch::new, run).reduce(|| (F::ZERO, F::ZERO), add)
 }
 
 impl Totals {
@@ -763,7 +768,7 @@ impl<'a, L: Lanes> Tree<'a, L> {
                 .par_chunks_mut(chunk)
                 .zip(denominators.par_chunks_mut(chunk))
                 .enumerate()
-                .with_min_len(TASK_GROUPS / LEAF_GROUPS)
+                .with_min_len((blocks / chunk).div_ceil(SPLITS * rayon::current_num_threads()))
                 .for_each_init(Scratch::<L>::new, |scratch, (index, (numerators, denominators))| {
                     let first = index * chunk;
                     let children = scratch.parents(token, &leaves, 2 * first, 2 * numerators.len());
