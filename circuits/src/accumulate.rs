@@ -173,14 +173,6 @@ impl ProductSum {
         Self { limbs }
     }
 
-    /// Adds another sum.
-    pub fn merge(&mut self, other: &Self) {
-        let mut carry = 0;
-        for (a, b) in self.limbs.iter_mut().zip(other.limbs) {
-            (*a, carry) = add_carry(*a, b, carry);
-        }
-    }
-
     /// The sum.
     pub fn value(&self) -> F {
         let l = &self.limbs;
@@ -191,50 +183,16 @@ impl ProductSum {
     }
 }
 
-/// A field element prepared for multiplication by small integers: one reduction step in place of four.
-#[derive(Clone, Copy)]
-pub struct SmallMultiplier {
-    scaled: [u64; 4],
+/// `Σ a[i]·b[i]` over the shorter of the two.
+pub fn inner_product(a: &[F], b: &[F]) -> F {
+    let mut sum = ProductSum::default();
+    for (a, b) in a.iter().zip(b) {
+        sum.add(a, b);
+    }
+    sum.value()
 }
 
-/// `−p^-1 mod 2^64`.
-const INVERSE: u64 = <Config as MontConfig<4>>::INV;
 const MODULUS: [u64; 4] = <Config as MontConfig<4>>::MODULUS.0;
-
-impl SmallMultiplier {
-    /// Prepares `value`: one reduction step divides by `2^64`, so that factor goes in beforehand.
-    pub fn new(value: &F) -> Self {
-        let two_64 = F::from(1u128 << 64);
-        Self { scaled: (*value * two_64).0.0 }
-    }
-
-    /// `value·integer`.
-    #[inline(always)]
-    pub fn multiply(&self, integer: i64) -> F {
-        let magnitude = integer.unsigned_abs();
-        let mut t = [0u64; 5];
-        let mut carry = 0;
-        for (limb, scaled) in t.iter_mut().zip(self.scaled) {
-            (*limb, carry) = multiply_add(0, scaled, magnitude, carry);
-        }
-        t[4] = carry;
-        let factor = t[0].wrapping_mul(INVERSE);
-        let (_, mut carry) = multiply_add(t[0], factor, MODULUS[0], 0);
-        let mut out = [0u64; 4];
-        for i in 1..4 {
-            (out[i - 1], carry) = multiply_add(t[i], factor, MODULUS[i], carry);
-        }
-        let (top, overflow) = add_carry(t[4], carry, 0);
-        out[3] = top;
-        debug_assert_eq!(overflow, 0);
-        // scaled·magnitude < p·2^64 and factor·p < 2^64·p, so the quotient is below 2p.
-        if BigInt(out) >= BigInt(MODULUS) {
-            subtract_modulus(&mut out);
-        }
-        let value = F::new_unchecked(BigInt(out));
-        if integer < 0 { -value } else { value }
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -260,7 +218,6 @@ mod tests {
             for integer in [i as i64, -(i as i64) * 7919, i64::MAX, i64::MIN, -1, 0] {
                 small.add(x, integer);
                 expected += *x * F::from(integer);
-                assert_eq!(SmallMultiplier::new(x).multiply(integer), *x * F::from(integer));
             }
         }
         assert_eq!(small.value(), expected);
@@ -273,9 +230,6 @@ mod tests {
             }
         }
         assert_eq!(products.value(), expected);
-        let mut twice = products;
-        twice.merge(&products);
-        assert_eq!(twice.value(), expected.double());
     }
 
     #[test]

@@ -24,7 +24,11 @@ impl FromStr for DeviceName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let ordinal = |text: &str| text.strip_prefix("cuda:").and_then(|ordinal| ordinal.parse().ok());
+        let ordinal = |text: &str| {
+            let number: usize = text.strip_prefix("cuda:")?.parse().ok()?;
+            // One way to write each.
+            (format!("cuda:{number}") == text).then_some(number)
+        };
         match text {
             "auto" => Ok(Self::Auto),
             "cpu" => Ok(Self::Cpu),
@@ -83,7 +87,7 @@ mod tests {
         for device in [DeviceName::Auto, DeviceName::Cpu, DeviceName::Cuda(0), DeviceName::Cuda(13)] {
             assert_eq!(device.to_string().parse(), Ok(device));
         }
-        for text in ["", "gpu", "cuda", "cuda:", "cuda:x", "cuda:-1", "CPU"] {
+        for text in ["", "gpu", "cuda", "cuda:", "cuda:x", "cuda:-1", "cuda:+1", "cuda:01", "CPU"] {
             let error = text.parse::<DeviceName>().expect_err("not a device");
             assert!(error.contains("expected auto, cpu or cuda:N"), "{error}");
         }

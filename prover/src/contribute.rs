@@ -27,7 +27,7 @@ use weightproof_verifier::binding::{absorb_seal, compact_transcript, distinct_ro
 use weightproof_verifier::contribution::{CompactProof, Contribution, Proof};
 use weightproof_verifier::generator_counts;
 use weightproof_verifier::opening::{OpeningProof, OpeningStatement};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::argument::{ProveError, Prover, StageTimes, Witness, prove};
 use crate::commitments::Committer;
@@ -292,6 +292,8 @@ fn train_on(
         Err(KernelError::Cancelled) => return Err(TrainError::Interrupted { completed }.into()),
         Err(KernelError::Device { device, reason }) => progress.note(&fallback(&device, &reason)),
     }
+    // From the first step again.
+    progress.begin("train", program.steps() as u64);
     Ok(train(program, base, x, y, &mut |report| {
         if go_on(report.step) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?)
@@ -489,6 +491,7 @@ pub fn prove_compact(
     let Sealing { statement, committer, kernels, progress, self_check, .. } = *sealing;
     let mut clock = Instant::now();
     // Mask and salt are fresh in every attempt.
+    witness.mask.zeroize();
     witness.mask = entropy.scalars(1 << witness.layout.column_variables);
     let mask_blinding = entropy.scalar();
     let mask = committer.mask(&witness.mask, &mask_blinding);

@@ -3,7 +3,7 @@
 use ark_ec::CurveGroup;
 use ark_ff::Field;
 use rayon::prelude::*;
-use weightproof_circuits::accumulate::ProductSum;
+use weightproof_circuits::accumulate::inner_product;
 use weightproof_circuits::curve::{Generators, Point};
 use weightproof_circuits::field::F;
 use weightproof_circuits::multilinear::eq_table;
@@ -25,14 +25,6 @@ pub struct CombinedRow {
     pub values: Vec<F>,
     /// `ρ*`.
     pub blinding: F,
-}
-
-fn inner(a: &[F], b: &[F]) -> F {
-    let mut sum = ProductSum::default();
-    for (a, b) in a.iter().zip(b) {
-        sum.add(a, b);
-    }
-    sum.value()
 }
 
 /// Points that a thread folds at once: an inversion a step is little beside them, and their multiples stay in its cache.
@@ -71,7 +63,7 @@ pub fn prove(
         let half = vector.len() / 2;
         let (left_blinding, right_blinding) = (entropy.scalar(), entropy.scalar());
         let cross = |values: &[F], bases: &[Point], weights: &[F], blinding: &F| {
-            let value = inner(values, weights) * value_challenge;
+            let value = inner_product(values, weights) * value_challenge;
             (multi_exponentiation(bases, values) + committer.value(&value, blinding)).into_affine()
         };
         let left = cross(&vector[..half], &bases[half..], &weights[half..], &left_blinding);

@@ -9,7 +9,7 @@ use super::lanes::{Kernel, Lanes, One, TERMS, bind, binding, flatten};
 use super::weights::SplitTable;
 use crate::kernels::{EqSum, GateLayer, GateSum, KernelError};
 
-/// Blocks of a task at least.
+/// Pairs of a task at most.
 const TASK: usize = 512;
 /// Arrays of at most so many elements go on one element at a time.
 const NARROW: usize = 512;
@@ -118,7 +118,7 @@ impl<L: Lanes> Kernel<L> for Fill<'_, L> {
     type Output = ();
     #[inline(always)]
     fn run(self, token: L::Token) {
-        // A sum below 2p and a product below 2p are reduced to 2p.
+        // A sum below 2p and a product below 1.1p are reduced below 2p.
         // Written before anything is read: reading memory that is not there yet costs a page fault of its own.
         for (i, gate) in self.out.iter_mut().enumerate() {
             for (slot, integers) in gate[2..].iter_mut().zip(self.integers) {
@@ -173,8 +173,8 @@ impl<L: Lanes> Kernel<L> for Sums<'_, L> {
     type Output = [F; 3];
     #[inline(always)]
     fn run(self, token: L::Token) -> [F; 3] {
-        // Values are below 3p, so differences are below 7p and values at −1 below 10p; two
-        // products of these are below 51p.
+        // Values are below 3p, so differences are below 7p and values at −1 below 10p; two products of these are below
+        // (10·10 + 10·10)/64 + 1 < 4.2.
         let factors = match self.bound {
             Some([even, odd]) => Some([L::spread(token, even), L::spread(token, odd)]),
             None => None,

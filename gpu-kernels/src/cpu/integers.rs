@@ -14,6 +14,8 @@ const ROOM: u64 = 1 << (63 - LIMB_BITS);
 const COLUMNS: usize = 16;
 /// Rows between two looks at the magnitudes.
 const ROWS: usize = 64;
+/// Rows from which limb sums pay: joining them costs as much as some rows.
+const LIMB_ROWS: usize = 24;
 /// Integers that are worth a task of their own.
 const TASK: usize = 1 << 15;
 
@@ -32,6 +34,15 @@ impl Integers<'_> {
         match self {
             Integers::Small(values) => values.len(),
             Integers::Large(values) => values.len(),
+        }
+    }
+
+    /// Some of them.
+    #[must_use]
+    pub fn part(self, range: core::ops::Range<usize>) -> Self {
+        match self {
+            Integers::Small(values) => Integers::Small(&values[range]),
+            Integers::Large(values) => Integers::Large(&values[range]),
         }
     }
 
@@ -211,10 +222,10 @@ pub fn combine(vectors: bool, values: Integers<'_>, width: usize, weights: &[F])
         a
     };
     let zero = || vec![F::ZERO; width];
-    // As many tasks as threads, so that there are few partial sums.
+    // Twice as many tasks as threads, so that there are few partial sums.
     let rows = rows.max(weights.len().div_ceil(2 * rayon::current_num_threads()));
     match values {
-        Integers::Small(values) if vectors => values
+        Integers::Small(values) if vectors && weights.len() >= LIMB_ROWS => values
             .par_chunks(rows * width)
             .zip(weights.par_chunks(rows))
             .map(|(values, weights)| {

@@ -17,8 +17,8 @@ pub const TERMS: usize = 256;
 
 /// Arithmetic on the lanes of a block.
 ///
-/// Bounds are multiples of `p`; all values must stay below `64p`. A factor below `αp` times one below `βp` is a product
-/// below `(αβ/4 + 1)p`.
+/// Bounds are multiples of `p`; all values must stay below `63p`, which is below `2^260`. Factors below `αp` and `βp` have a
+/// product below `(αβ/64 + 1)p`, up to `2^-120·p`.
 ///
 /// Where an implementation needs an instruction set, its token shows that the processor has it. Every value is made with a
 /// token, so that none exists where the instructions do not.
@@ -66,7 +66,7 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     fn sub(self, other: Self) -> Self;
     /// The product.
     fn mul(self, other: Self) -> Self;
-    /// `Σ aᵢ·bᵢ`, below `(Σ αᵢβᵢ/4 + 1)p`.
+    /// `Σ aᵢ·bᵢ`, below `(Σ αᵢβᵢ/64 + 1)p`.
     fn mul_add<const N: usize>(a: [Self; N], b: [Self; N]) -> Self;
     /// The same value below `2p`, of one below `4p`.
     fn reduce(self) -> Self;
@@ -75,9 +75,9 @@ pub trait Lanes: Copy + Send + Sync + 'static {
     fn empty_sum(token: Self::Token) -> Self::Sum;
     /// Adds `a·b`; at most [`TERMS`] calls between two of [`Lanes::carry`].
     fn sum_add(sum: &mut Self::Sum, a: Self, b: Self);
-    /// Makes room for more terms.
+    /// Makes room for more terms, up to 4,096 in all whatever their bounds.
     fn carry(sum: &mut Self::Sum);
-    /// `Σ_lane weights[lane]·sum[lane]`, of a sum whose carries have been taken.
+    /// `Σ_lane weights[lane]·sum[lane]`.
     fn total(sum: Self::Sum, weights: &[F]) -> F;
 }
 
@@ -94,7 +94,7 @@ pub fn binding<L: Lanes>(challenge: &F) -> [L::Constant; 2] {
     [L::constant(&(F::ONE - challenge)), L::constant(challenge)]
 }
 
-/// `even + c·(odd − even)` for the factors of [`binding`]: below `3p` for values below `4p`.
+/// `even + c·(odd − even)` for the factors of [`binding`]: below `1.2p` for values below `4p`.
 #[inline(always)]
 pub fn bind<L: Lanes>(factors: [L; 2], even: L, odd: L) -> L {
     L::mul_add([even, odd], factors)

@@ -14,7 +14,7 @@ use super::weights::RoundWeights;
 use crate::kernels::{KernelError, LookupTree, Tensors};
 
 /// Groups of four children that a task handles at a time where it computes leaves: they and their blocks stay in the
-/// first-level cache.
+/// second-level cache.
 const LEAF_GROUPS: usize = 16;
 /// Groups of a task at most.
 const TASK_GROUPS: usize = 256;
@@ -401,14 +401,14 @@ impl<L: Lanes, C: Children<L>> Kernel<L> for Parents<'_, L, C> {
     fn run(self, token: L::Token) {
         for (i, (n, d)) in self.numerators.iter_mut().zip(self.denominators).enumerate() {
             let child = 2 * (self.first + i);
-            // Children are below 2p, so sums of two products are below 3p and products below 2p.
+            // Children are below 2p, so parents are below (2·2 + 2·2)/64 + 1 < 1.2.
             let (p0, p1) = (
                 self.children.numerator(token, child, None),
                 self.children.numerator(token, child + 1, None),
             );
             let (q0, q1) =
                 (self.children.denominator(token, child), self.children.denominator(token, child + 1));
-            *n = L::mul_add([p0, p1], [q1, q0]).reduce().store();
+            *n = L::mul_add([p0, p1], [q1, q0]).store();
             *d = q0.mul(q1).store();
         }
     }
@@ -453,7 +453,7 @@ impl<L: Lanes, C: Children<L>> Kernel<L> for Sums<'_, L, C> {
     fn run(self, token: L::Token) -> Totals {
         let Step { bound, lambda, combined, lanes, mixed } = self.step;
         let mut numerators = self.numerators.chunks_exact_mut(4);
-        // Bounds: children are stored below 4p.
+        // Bounds: leaves are below p, parents and whatever is bound below 1.2p, and 1 + λ·q below 2.1p.
         let mut zero = [L::empty_sum(token); 2];
         let mut leading = [L::empty_sum(token); 2];
         let factors = match bound {
@@ -485,7 +485,7 @@ impl<L: Lanes, C: Children<L>> Kernel<L> for Sums<'_, L, C> {
                     nodes
                 }
             };
-            // Differences are below 8p.
+            // Differences are below 5.2p.
             let (dq0, dq1) = (q2.sub(q0), q3.sub(q1));
             if !mixed.contains(&group) {
                 // All four numerators are 1: q₁ + q₀ + λ·q₀·q₁, whose leading coefficient has the product alone.
@@ -519,11 +519,11 @@ impl<L: Lanes, C: Children<L>> Kernel<L> for Sums<'_, L, C> {
                 };
                 let (mut dp0, dp1) = (p2.sub(p0), p3.sub(p1));
                 if factors.is_none() && !combined {
-                    // Below 4 + 2 and 8 + 3.
+                    // Below 2.1 + 1.1 and 6.1 + 1.2.
                     p0 = p0.add(lambda.mul(q0));
                     dp0 = dp0.add(lambda.mul(dq0));
                 }
-                // Below (6·4 + 4·4)/4 + 1 = 11 and (11·8 + 8·8)/4 + 1 = 39.
+                // Below (3.2·2 + 2·2)/64 + 1 and (7.3·6.1 + 6.1·6.1)/64 + 1.
                 L::sum_add(&mut zero[0], L::mul_add([p0, p1], [q1, q0]), weight);
                 L::sum_add(&mut leading[0], L::mul_add([dp0, dp1], [dq1, dq0]), weight);
             }
@@ -556,7 +556,7 @@ fn bind_denominator<L: Lanes>(
     bind(factors, children.denominator(token, even), children.denominator(token, even + 2))
 }
 
-/// Binds the numerators in blocks `even` and `even + 2`, and adds `λ·q` of block `even` where `add` is given: below `4p`.
+/// Binds the numerators in blocks `even` and `even + 2`, and adds `λ·q` of block `even` where `add` is given: below `1.2p`.
 #[inline(always)]
 fn bind_numerator<L: Lanes>(
     token: L::Token,
@@ -568,7 +568,7 @@ fn bind_numerator<L: Lanes>(
 ) -> L {
     let (p, p2) = (children.numerator(token, even, combined), children.numerator(token, even + 2, combined));
     match add {
-        // Below (4 + 4 + 3)/4 + 1 < 4.
+        // Below (2.1 + 2.1 + 1.2)/64 + 1.
         Some(lambda) => {
             let q = bind_denominator(token, children, factors, even);
             L::mul_add([p, p2, q], [factors[0], factors[1], lambda])

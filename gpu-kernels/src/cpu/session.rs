@@ -1,6 +1,5 @@
 //! The CPU as a device.
 
-use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::OnceLock;
 
@@ -22,6 +21,7 @@ use super::lookup::Tree;
 use crate::kernels::{
     GateLayer, GateSum, KernelError, Kernels, LookupTree, Session, Source, Tensors, TrainingInput,
 };
+use crate::stack::{WRONG_SHAPE, stack};
 
 /// Shows that the processor has the instructions for eight lanes.
 #[cfg(target_arch = "x86_64")]
@@ -81,11 +81,15 @@ impl Kernels for Cpu {
     }
 
     fn open<'a>(&'a self, tensors: Tensors<'a>) -> Result<Box<dyn Session + 'a>, KernelError> {
+        let stacked = |parameters| {
+            Stacked::new(tensors.layout, parameters)
+                .ok_or_else(|| KernelError::Device { device: self.device(), reason: WRONG_SHAPE.to_owned() })
+        };
         Ok(Box::new(CpuSession {
             wide: self.wide,
             tensors,
-            base: Stacked::new(tensors.layout, tensors.base),
-            update: Stacked::new(tensors.layout, tensors.update),
+            base: stacked(tensors.base)?,
+            update: stacked(tensors.update)?,
             exponential: tensors.exponential.iter().map(|e| i32::from(*e)).collect(),
         }))
     }
@@ -100,12 +104,12 @@ enum Stacked {
 }
 
 impl Stacked {
-    fn new(layout: &Layout, parameters: &Parameters) -> Self {
+    fn new(layout: &Layout, parameters: &Parameters) -> Option<Self> {
         let fits = |values: &[i64]| values.par_iter().all(|value| i32::try_from(*value).is_ok());
         if parameters.layers.iter().all(|layer| fits(&layer.weights) && fits(&layer.biases)) {
-            Self::Small(stack(layout, parameters, |value| value as i32))
+            stack(layout, parameters, |value| value as i32).map(Self::Small)
         } else {
-            Self::Large(stack(layout, parameters, |value| value))
+            stack(layout, parameters, |value| value).map(Self::Large)
         }
     }
 
@@ -115,29 +119,6 @@ impl Stacked {
             Self::Large(values) => Integers::Large(&values[range]),
         }
     }
-}
-
-fn stack<T: Copy + Default + Send>(
-    layout: &Layout,
-    parameters: &Parameters,
-    convert: impl Fn(i64) -> T + Sync,
-) -> Vec<T> {
-    let mut stack = vec![T::default(); 1 << layout.parameter_variables];
-    for block in &layout.parameters {
-        let layer = &parameters.layers[block.layer - 1];
-        let values = if block.is_bias { &layer.biases } else { &layer.weights };
-        let padded = 1usize << block.output_variables;
-        stack[block.offset..]
-            .par_chunks_mut(padded)
-            .zip(values.par_chunks(layer.outputs))
-            .with_min_len((1 << 14) / padded + 1)
-            .for_each(|(out, row)| {
-                for (out, value) in out.iter_mut().zip(row) {
-                    *out = convert(*value);
-                }
-            });
-    }
-    stack
 }
 
 /// `Σ values·bases` of each row of `width` values, in parallel.
@@ -181,26 +162,37 @@ impl CpuSession<'_> {
     /// Calls `act` with the source's integers.
     fn with<R>(&self, source: &Source, act: impl FnOnce(Integers<'_>) -> R) -> R {
         let stack = self.tensors.stack;
-        let pairs = |left: &Range<usize>,
-                     right: &Range<usize>,
-                     join: fn(i32, i32, u32, u32) -> i32,
-                     shifts: (u32, u32)| {
-            let (left, right) = (&stack[left.clone()], &stack[right.clone()]);
-            let join = |(l, r): (&i32, &i32)| join(*l, *r, shifts.0, shifts.1);
-            Cow::Owned(left.par_iter().zip(right).with_min_len(1 << 14).map(join).collect::<Vec<i32>>())
-        };
-        let small: Cow<'_, [i32]> = match source {
+        let small = match source {
             Source::Base(range) => return act(self.base.integers(range.clone())),
             Source::Update(range) => return act(self.update.integers(range.clone())),
-            Source::Stack(range) => Cow::Borrowed(&stack[range.clone()]),
-            Source::Data => Cow::Borrowed(self.tensors.data),
-            Source::Exponential => Cow::Borrowed(&self.exponential),
-            Source::Gated { signs, values } => pairs(signs, values, |g, v, _, _| g * v, (0, 0)),
+            Source::Stack(range) => &stack[range.clone()],
+            Source::Data => self.tensors.data,
+            Source::Exponential => &self.exponential,
+            Source::Gated { signs, values } => {
+                return join(&stack[signs.clone()], &stack[values.clone()], |sign, value| sign * value, act);
+            }
             Source::Difference { left, left_shift, right, right_shift } => {
-                pairs(left, right, |l, r, a, b| (l << a) - (r << b), (*left_shift, *right_shift))
+                let difference = |l: i64, r: i64| (l << left_shift) - (r << right_shift);
+                return join(&stack[left.clone()], &stack[right.clone()], difference, act);
             }
         };
-        act(Integers::Small(&small))
+        act(Integers::Small(small))
+    }
+}
+
+/// Calls `act` with `pair(left, right)` for every position: 32 bits of it where they suffice, as in every honest stack.
+fn join<R>(
+    left: &[i32],
+    right: &[i32],
+    pair: impl Fn(i64, i64) -> i64 + Sync,
+    act: impl FnOnce(Integers<'_>) -> R,
+) -> R {
+    let pair = |(left, right): (&i32, &i32)| pair(i64::from(*left), i64::from(*right));
+    let pairs = || left.par_iter().zip(right).with_min_len(1 << 14).map(pair);
+    let small: Option<Vec<i32>> = pairs().map(|value| i32::try_from(value).ok()).collect();
+    match small {
+        Some(small) => act(Integers::Small(&small)),
+        None => act(Integers::Large(&pairs().collect::<Vec<i64>>())),
     }
 }
 
@@ -224,16 +216,11 @@ impl Session for CpuSession<'_> {
     ) -> Result<Vec<F>, KernelError> {
         Ok(self.with(source, |integers| {
             let rows = weights.len() / groups;
-            let mut out = Vec::with_capacity(groups * width);
-            for (group, weights) in weights.chunks(rows).enumerate() {
+            let group = |(group, weights): (usize, &[F])| {
                 let range = group * rows * width..(group + 1) * rows * width;
-                let part = match integers {
-                    Integers::Small(values) => Integers::Small(&values[range]),
-                    Integers::Large(values) => Integers::Large(&values[range]),
-                };
-                out.extend(combine(self.wide.is_some(), part, width, weights));
-            }
-            out
+                combine(self.wide.is_some(), integers.part(range), width, weights)
+            };
+            weights.par_chunks(rows).enumerate().flat_map_iter(group).collect()
         }))
     }
 

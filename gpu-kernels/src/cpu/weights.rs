@@ -42,7 +42,8 @@ impl RoundWeights {
     pub fn tables(&self, variables: usize) -> (&[F], &[F]) {
         let middle = self.high.len() - 1;
         if variables <= middle {
-            (&self.high[variables], &self.low[0])
+            // As the low table: loops run within a row.
+            (&self.low[0], &self.high[variables])
         } else {
             (&self.high[middle], &self.low[variables - middle])
         }

@@ -5,7 +5,6 @@ use core::ops::Range;
 use weightproof_circuits::argument::lookup::LookupChallenges;
 use weightproof_circuits::curve::{Point, Projective};
 use weightproof_circuits::field::F;
-use weightproof_circuits::layout::Layout;
 use weightproof_circuits::parameters::Parameters;
 
 use super::array::Array;
@@ -13,6 +12,7 @@ use super::runtime::{Launch, Runtime, failure};
 use super::sums::{self, Integers};
 use super::{commit, gates, lookup};
 use crate::kernels::{GateLayer, GateSum, KernelError, LookupTree, Session, Source, Tensors};
+use crate::stack::{WRONG_SHAPE, stack};
 
 /// A session on a device.
 pub(super) struct DeviceSession<'a, R: Runtime> {
@@ -59,12 +59,9 @@ impl<'a, R: Runtime> DeviceSession<'a, R> {
             ));
         }
         let exponential: Vec<i32> = tensors.exponential.iter().map(|e| i32::from(*e)).collect();
-        let parameters = |model: &Parameters| match stack_parameters(tensors.layout, model) {
+        let parameters = |model: &Parameters| match stack(tensors.layout, model, |value| value) {
             Some(stack) => Array::upload(runtime, &stack),
-            None => Err(failure(
-                runtime.name(),
-                "expected a model and an update of the layout's shape, found another",
-            )),
+            None => Err(failure(runtime.name(), WRONG_SHAPE)),
         };
         Ok(Self {
             runtime,
@@ -148,24 +145,6 @@ impl<'a, R: Runtime> DeviceSession<'a, R> {
         self.runtime.launch(&launch)?;
         Ok(out)
     }
-}
-
-/// A model's integers, stacked and padded as `layout.parameters` says; `None` when the model has another shape.
-fn stack_parameters(layout: &Layout, model: &Parameters) -> Option<Vec<i64>> {
-    let mut stack = vec![0; 1 << layout.parameter_variables];
-    for block in &layout.parameters {
-        let layer = model.layers.get(block.layer.checked_sub(1)?)?;
-        let values = if block.is_bias { &layer.biases } else { &layer.weights };
-        let size = 1usize << (block.input_variables + block.output_variables);
-        let rows = stack.get_mut(block.offset..block.offset + size)?.chunks_mut(1 << block.output_variables);
-        if layer.outputs == 0 || values.len().div_ceil(layer.outputs) > rows.len() {
-            return None;
-        }
-        for (out, row) in rows.zip(values.chunks(layer.outputs)) {
-            out.get_mut(..row.len())?.copy_from_slice(row);
-        }
-    }
-    Some(stack)
 }
 
 impl<R: Runtime> Session for DeviceSession<'_, R> {

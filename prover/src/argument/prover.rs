@@ -1,6 +1,6 @@
 //! A witness on the device that proves it.
 
-use weightproof_circuits::accumulate::ProductSum;
+use weightproof_circuits::accumulate::inner_product;
 use weightproof_circuits::argument::claims::{Query, Target, Virtual};
 use weightproof_circuits::field::F;
 use weightproof_circuits::layout::Tensor;
@@ -10,7 +10,7 @@ use weightproof_gpu_kernels::kernels::{Kernels, Session, Source};
 use super::witness::Witness;
 use super::{ProveError, ProvedClaim};
 
-/// `log2` of the columns that an evaluation contracts first.
+/// `log2` of the columns that an evaluation contracts first, at least.
 const COLUMN_VARIABLES: usize = 10;
 
 /// A witness with its tensors on a device.
@@ -46,9 +46,11 @@ impl<'a> Prover<'a> {
 
     /// The value of a source at a point of as many variables.
     fn evaluate_source(&self, source: &Source, point: &[F]) -> Result<F, ProveError> {
-        let (high, low) = point.split_at(point.len().saturating_sub(COLUMN_VARIABLES));
+        // Short rows cost their sums, long ones a table as long; of a long source, its square root.
+        let columns = COLUMN_VARIABLES.max(point.len() / 2);
+        let (high, low) = point.split_at(point.len().saturating_sub(columns));
         let rows = self.session.contract_rows(source, &eq_table(low))?;
-        Ok(inner(&rows, &eq_table(high)))
+        Ok(inner_product(&rows, &eq_table(high)))
     }
 
     /// The value of a query.
@@ -61,7 +63,7 @@ impl<'a> Prover<'a> {
             Target::Weights { layer, is_bias } => Source::Base(witness.parameter_range(layer, is_bias)),
             Target::Update { layer, is_bias } => Source::Update(witness.parameter_range(layer, is_bias)),
             Target::ExponentialTable => Source::Exponential,
-            Target::Mask => return Ok(inner(&witness.mask, &eq_table(&query.point))),
+            Target::Mask => return Ok(inner_product(&witness.mask, &eq_table(&query.point))),
             Target::GatedActivation(layer) => self.source(Virtual::Activation(layer)),
             Target::GatedError(layer) => self.source(Virtual::Error(layer)),
         };
@@ -82,13 +84,6 @@ impl<'a> Prover<'a> {
         }
         Ok(values)
     }
-}
-
-/// `Σ a·b`.
-fn inner(a: &[F], b: &[F]) -> F {
-    let mut sum = ProductSum::default();
-    a.iter().zip(b).for_each(|(a, b)| sum.add(a, b));
-    sum.value()
 }
 
 impl Witness<'_> {
