@@ -34,6 +34,16 @@ fn main() {
             m.generators_seconds,
             m.dataset_seconds,
         );
+        // Signs are of what was measured: +20 % is slower, or more, than expected.
+        let off = |measured: f64, expected: f64| 100.0 * (measured / expected - 1.0);
+        let (seconds, peak) = (m.train_seconds + m.prove_seconds, m.peak_bytes.unwrap_or(0) as f64);
+        println!(
+            "  estimate: {:.3} s, measured {:+.0} %; {:.2} GiB, measured {:+.0} %",
+            m.estimate.seconds,
+            off(seconds, m.estimate.seconds),
+            m.estimate.memory_bytes as f64 / (1u64 << 30) as f64,
+            off(peak, m.estimate.memory_bytes as f64),
+        );
         if let Some(seal) = &m.seal {
             println!(
                 "  halo2: keys {:.2} s, seal verified alone {:.3} s, proof {} bytes, exposed {} bytes",

@@ -18,6 +18,7 @@ use weightproof_circuits::seal::halo2::verify::verify as halo2_verify;
 use weightproof_gpu_kernels::cpu::session::Cpu;
 use weightproof_prover::contribute::gather;
 use weightproof_prover::data::Examples;
+use weightproof_prover::estimate::{Estimate, estimate};
 use weightproof_prover::float::{self, FloatModel};
 use weightproof_prover::progress::Silent;
 use weightproof_prover::{
@@ -117,8 +118,10 @@ pub struct Measured {
     pub key_seconds: f64,
     /// Bytes of statement and proof.
     pub proof_bytes: usize,
-    /// Peak resident memory of the process, when the system tells.
+    /// Peak resident memory of the process when the contribution was made, when the system tells.
     pub peak_bytes: Option<u64>,
+    /// What was to be expected.
+    pub estimate: Estimate,
 }
 
 /// Peak resident memory of this process.
@@ -262,6 +265,10 @@ pub fn measure(case: &Case, way: Way) -> Measured {
         job.seal = Seal::Halo2(prover);
     }
     let made = contribute(&job, &committer, &Silent).unwrap_or_else(|error| panic!("{}: {error}", case.name));
+    let peak_bytes = peak_memory();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let circuit = prover.as_ref().map(|prover| &prover.seal_key().key.size);
+    let estimate = estimate(program, case.rows, cores, circuit);
 
     let chosen = indices(&made.statement.batch_seed(), case.rows as u64, program.steps(), program.batch())
         .unwrap_or_else(|error| panic!("{}: {error}", case.name));
@@ -314,6 +321,7 @@ pub fn measure(case: &Case, way: Way) -> Measured {
         seal,
         key_seconds,
         proof_bytes: made.proof_bytes,
-        peak_bytes: peak_memory(),
+        peak_bytes,
+        estimate,
     }
 }

@@ -6,6 +6,7 @@ use weightproof_circuits::merkle::proof_length;
 use weightproof_circuits::program::Program;
 use weightproof_circuits::seal::halo2::key::CircuitSize;
 use weightproof_circuits::statement::{MODE_OPEN, PROTOCOL_VERSION, SEAL_SIGMA, Statement};
+use weightproof_gpu_kernels::cpu::session::cpu;
 use weightproof_verifier::binding::distinct_rows;
 use weightproof_verifier::contribution::{CompactShape, ProofShape};
 
@@ -16,15 +17,23 @@ const BASE_BYTES: u64 = 30 << 20;
 const STACK_BYTES: u64 = 70;
 /// Bytes at the peak for each position of the padded parameters.
 const PARAMETER_BYTES: u64 = 64;
-/// Processor seconds for each position of the padded stack: commitment, lookups, reduction. These and the next three are
-/// fitted to the bench programs (benches/RESULTS.md) and hold them within 10 %.
-const STACK_SECONDS: f64 = 0.95e-6;
-/// Processor seconds for each position of the padded parameters: their share of the reduction.
-const PARAMETER_SECONDS: f64 = 0.8e-6;
-/// Processor seconds for each column of the witness matrix: the inner-product argument folds one generator for each.
-const COLUMN_SECONDS: f64 = 9e-5;
-/// Processor seconds of every proof.
-const PROOF_SECONDS: f64 = 0.3;
+/// How fast a processor proves. Fitted to the bench programs, which benches/RESULTS.md lists with what was measured.
+struct Pace {
+    /// Processor seconds for each position of the padded stack: commitment, lookups, gates.
+    stack: f64,
+    /// Processor seconds for each position of the padded parameters: passes of products and reduction.
+    parameter: f64,
+    /// Processor seconds for each column of the witness matrix: the inner-product argument folds one generator for each.
+    column: f64,
+    /// Processor seconds of every proof.
+    proof: f64,
+}
+
+/// With AVX-512 IFMA.
+const WIDE: Pace = Pace { stack: 0.27e-6, parameter: 0.03e-6, column: 1e-5, proof: 0.2 };
+/// Without.
+const PORTABLE: Pace = Pace { stack: 0.7e-6, parameter: 0.03e-6, column: 9e-5, proof: 0.25 };
+
 /// Processor seconds of one multiplication and addition in an exact product.
 const PRODUCT_SECONDS: f64 = 1e-10;
 
@@ -33,7 +42,8 @@ const CIRCUIT_BYTES: u64 = 18_000;
 /// Processor seconds for each row of the halo2 seal's circuit.
 const CIRCUIT_SECONDS: f64 = 5.6e-4;
 
-/// What one contribution is expected to cost. Memory is meant to be an upper bound, time an order of magnitude.
+/// What one contribution is expected to cost on the CPU, otherwise idle: within a quarter for time and a tenth for memory on
+/// the bench programs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
     /// Peak memory in bytes.
@@ -59,10 +69,11 @@ pub fn estimate(program: &Program, rows: usize, cores: usize, circuit: Option<&C
         + data;
     // Forward, backward and update: three products a step.
     let products = 3.0 * program.parameter_count() as f64 * examples as f64;
-    let processor_seconds = STACK_SECONDS * (1u64 << layout.variables) as f64
-        + PARAMETER_SECONDS * (1u64 << layout.parameter_variables) as f64
-        + COLUMN_SECONDS * (1u64 << layout.column_variables) as f64
-        + PROOF_SECONDS
+    let pace = if cpu().is_wide() { WIDE } else { PORTABLE };
+    let processor_seconds = pace.stack * (1u64 << layout.variables) as f64
+        + pace.parameter * (1u64 << layout.parameter_variables) as f64
+        + pace.column * (1u64 << layout.column_variables) as f64
+        + pace.proof
         + CIRCUIT_SECONDS * circuit_rows as f64
         + PRODUCT_SECONDS * products;
     let seconds = processor_seconds / cores.max(1) as f64;

@@ -46,6 +46,11 @@ impl Cpu {
         Self { wide }
     }
 
+    /// Whether it works on eight lanes.
+    pub fn is_wide(&self) -> bool {
+        self.wide.is_some()
+    }
+
     /// With the instructions that every processor has, for comparison.
     pub fn portable() -> Self {
         Self { wide: None }
