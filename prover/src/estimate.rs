@@ -1,7 +1,7 @@
 //! What a contribution will cost, before anything is begun.
 
 use weightproof_circuits::batches::indices;
-use weightproof_circuits::layout::Layout;
+use weightproof_circuits::layout::{Layout, Leaf};
 use weightproof_circuits::merkle::proof_length;
 use weightproof_circuits::program::Program;
 use weightproof_circuits::seal::halo2::key::CircuitSize;
@@ -11,14 +11,16 @@ use weightproof_verifier::binding::distinct_rows;
 use weightproof_verifier::contribution::{CompactShape, ProofShape};
 
 /// Bytes that any process of the command takes: code, tables, generators.
-const BASE_BYTES: u64 = 30 << 20;
-/// Bytes at the peak for each position of the padded stack: the stack, the lookup tree's levels, its folds. Measured as
-/// 66 to 74 on the bench programs.
-const STACK_BYTES: u64 = 70;
+const BASE_BYTES: u64 = 16 << 20;
 /// Bytes at the peak for each position of the padded parameters.
-const PARAMETER_BYTES: u64 = 64;
-/// How fast a processor proves. Fitted to the bench programs, which benches/RESULTS.md lists with what was measured.
+const PARAMETER_BYTES: u64 = 8;
+/// How a processor proves: what an element takes in the lookup's tree and how many it works on at once, and how fast it is.
+/// Fitted to the bench programs, which benches/RESULTS.md lists with what was measured.
 struct Pace {
+    /// Bytes of a field element.
+    element: u64,
+    /// Elements at once.
+    lanes: u64,
     /// Processor seconds for each position of the padded stack: commitment, lookups, gates.
     stack: f64,
     /// Processor seconds for each position of the padded parameters: passes of products and reduction.
@@ -30,9 +32,11 @@ struct Pace {
 }
 
 /// With AVX-512 IFMA.
-const WIDE: Pace = Pace { stack: 0.27e-6, parameter: 0.03e-6, column: 1e-5, proof: 0.2 };
+const WIDE: Pace =
+    Pace { element: 40, lanes: 8, stack: 0.27e-6, parameter: 0.03e-6, column: 1e-5, proof: 0.2 };
 /// Without.
-const PORTABLE: Pace = Pace { stack: 0.7e-6, parameter: 0.03e-6, column: 9e-5, proof: 0.25 };
+const PORTABLE: Pace =
+    Pace { element: 32, lanes: 1, stack: 0.7e-6, parameter: 0.03e-6, column: 9e-5, proof: 0.25 };
 
 /// Processor seconds of one multiplication and addition in an exact product.
 const PRODUCT_SECONDS: f64 = 1e-10;
@@ -62,14 +66,14 @@ pub fn estimate(program: &Program, rows: usize, cores: usize, circuit: Option<&C
     let examples = program.steps() * program.batch();
     // Examples are held as committed, quantised and before rounding; a commitment and a blinding are 96 bytes.
     let data = rows as u64 * (96 + 16 * (program.inputs() + program.outputs()) as u64);
+    let pace = if cpu().is_wide() { WIDE } else { PORTABLE };
     let memory_bytes = BASE_BYTES
-        + (STACK_BYTES << layout.variables)
+        + stack_bytes(&layout, &pace)
         + (PARAMETER_BYTES << layout.parameter_variables)
         + CIRCUIT_BYTES * circuit_rows
         + data;
     // Forward, backward and update: three products a step.
     let products = 3.0 * program.parameter_count() as f64 * examples as f64;
-    let pace = if cpu().is_wide() { WIDE } else { PORTABLE };
     let processor_seconds = pace.stack * (1u64 << layout.variables) as f64
         + pace.parameter * (1u64 << layout.parameter_variables) as f64
         + pace.column * (1u64 << layout.column_variables) as f64
@@ -78,6 +82,21 @@ pub fn estimate(program: &Program, rows: usize, cores: usize, circuit: Option<&C
         + PRODUCT_SECONDS * products;
     let seconds = processor_seconds / cores.max(1) as f64;
     Estimate { memory_bytes, seconds, proof_bytes: proof_bytes(program, layout, rows, circuit) }
+}
+
+/// The lookup's tree at its largest: bound denominators of the leaves, half as many as positions, beside storage of the
+/// layers above, three quarters as many. Numerators that are not all 1, those of tables in any lane, take as much as
+/// denominators.
+fn stack_bytes(layout: &Layout, pace: &Pace) -> u64 {
+    let positions = 1u64 << layout.variables;
+    let tables: u64 = layout
+        .blocks
+        .iter()
+        .filter(|block| matches!(block.leaf, Leaf::Neutral | Leaf::Table(_)))
+        .map(|block| 1u64 << block.variables)
+        .sum();
+    let mixed = (pace.lanes * tables).min(positions);
+    pace.element * (positions * 5 / 4 + mixed / 2)
 }
 
 fn proof_bytes(program: &Program, layout: Layout, rows: usize, circuit: Option<&CircuitSize>) -> u64 {
