@@ -1,29 +1,11 @@
 //! The sumcheck over a layer's gates.
 
-use ark_ff::{AdditiveGroup, Field};
+use ark_ff::Field;
 use weightproof_circuits::field::F;
-use weightproof_circuits::multilinear::eq_table;
-use weightproof_gpu_kernels::kernels::{EqSum, GateLayer, KernelError};
+use weightproof_gpu_kernels::kernels::{GateLayer, KernelError};
 
+use crate::statement::{self, terms};
 use crate::support::{Draw, Instance, bind};
-
-fn terms(count: usize, variables: usize, draw: &mut Draw) -> EqSum {
-    (0..count).map(|_| (draw.element(), draw.elements(variables))).collect()
-}
-
-fn table(terms: &EqSum, variables: usize) -> Vec<F> {
-    let mut sum = vec![F::ZERO; 1 << variables];
-    for (coefficient, point) in terms {
-        sum.iter_mut().zip(eq_table(point)).for_each(|(sum, value)| *sum += *coefficient * value);
-    }
-    sum
-}
-
-/// `Σ_y` of the gate at `x` of the line through each pair, as a polynomial's value.
-fn value_at(arrays: &[Vec<F>; 5], x: F) -> F {
-    let bound = arrays.each_ref().map(|array| bind(array, x, 1));
-    (0..bound[0].len()).map(|y| bound[2][y] * (bound[0][y] * bound[3][y] + bound[1][y] * bound[4][y])).sum()
-}
 
 #[test]
 fn rounds_are_those_of_the_sum() {
@@ -40,24 +22,10 @@ fn rounds_are_those_of_the_sum() {
         };
         let challenges = draw.elements(variables);
         instance.on_devices(|session| {
-            let integers = |range: &core::ops::Range<usize>| -> Vec<F> {
-                instance.stack[range.clone()].iter().map(|v| F::from(*v)).collect()
-            };
-            let mut arrays = [
-                table(&layer.activation_weight, variables),
-                table(&layer.error_weight, variables),
-                integers(&layer.signs),
-                integers(&layer.pre_activations),
-                integers(&layer.back_sums),
-            ];
+            let mut arrays = statement::arrays(&instance.stack, &layer);
             let mut sum = session.gates(&layer).unwrap();
             for challenge in &challenges {
-                let [zero, minus, leading] = sum.round().unwrap();
-                assert_eq!([zero, minus], [value_at(&arrays, F::ZERO), value_at(&arrays, -F::ONE)]);
-                // The third difference of a cubic is six times its leading coefficient.
-                let at = |x: u64| value_at(&arrays, F::from(x));
-                let third = at(3) - at(2) * F::from(3) + at(1) * F::from(3) - at(0);
-                assert_eq!(leading * F::from(6), third);
+                assert_eq!(sum.round().unwrap(), statement::round(&arrays));
                 sum.bind(challenge).unwrap();
                 arrays = arrays.map(|array| bind(&array, *challenge, 1));
             }

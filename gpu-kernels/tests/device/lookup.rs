@@ -9,6 +9,7 @@ use weightproof_circuits::multilinear::eq_table;
 use weightproof_circuits::program::Program;
 use weightproof_gpu_kernels::kernels::{KernelError, Tensors};
 
+use crate::fractions::{leaves, parents};
 use crate::support::{Draw, Instance, bind, devices};
 
 /// A program with every kind of leaf, padding on each axis and a tail, and a stack of which most values are in their
@@ -64,52 +65,6 @@ fn instance(draw: &mut Draw) -> Instance {
     let end = layout.blocks.last().unwrap().range().end;
     stack[end + 3] = -4;
     Instance { layout, stack, exponential, ..Instance::new(4, 8, draw) }
-}
-
-/// Numerators and denominators of all leaves.
-fn leaves(instance: &Instance, challenges: &LookupChallenges<F>) -> [Vec<F>; 2] {
-    let LookupChallenges { alpha, beta, gamma } = challenges;
-    let layout = &instance.layout;
-    let triple = |first: i64, second: i64, identifier: u64| {
-        *alpha - (F::from(first) + *gamma * F::from(second) + *beta * F::from(identifier))
-    };
-    let mut numerators = vec![F::ONE; instance.stack.len()];
-    let mut denominators: Vec<F> = instance.stack.iter().map(|value| triple((*value).into(), 0, 0)).collect();
-    let at = |tensor: Tensor, place: usize| {
-        i64::from(instance.stack[layout.block(tensor).unwrap().offset + place])
-    };
-    for block in &layout.blocks {
-        for position in block.range() {
-            let place = position - block.offset;
-            let value = i64::from(instance.stack[position]);
-            let (row, unit) = (place >> block.unit_variables, place & ((1 << block.unit_variables) - 1));
-            let (step, example) =
-                (row >> layout.example_variables, row & ((1 << layout.example_variables) - 1));
-            let is_real = unit < block.units && step < layout.steps && example < layout.batch;
-            let identifier = |table: Table| if is_real { table.identifier() } else { 0 };
-            let (numerator, denominator) = match block.leaf {
-                Leaf::Single(table) => (F::ONE, triple(value, 0, identifier(table))),
-                Leaf::Pair(table, partner) => (F::ONE, triple(value, at(partner, place), identifier(table))),
-                Leaf::Neutral => (F::ZERO, F::ONE),
-                Leaf::Table(table) => {
-                    let first = table.entry(place);
-                    let second = match table {
-                        Table::Relu => i64::from(first >= 0),
-                        Table::Exponential => i64::from(instance.exponential[place]),
-                        _ => 0,
-                    };
-                    (-F::from(value), triple(first, second, table.identifier()))
-                }
-            };
-            (numerators[position], denominators[position]) = (numerator, denominator);
-        }
-    }
-    [numerators, denominators]
-}
-
-fn parents([numerators, denominators]: &[Vec<F>; 2]) -> [Vec<F>; 2] {
-    let pairs = || numerators.chunks(2).zip(denominators.chunks(2));
-    [pairs().map(|(p, q)| p[0] * q[1] + p[1] * q[0]).collect(), pairs().map(|(_, q)| q[0] * q[1]).collect()]
 }
 
 /// `Σ weight·(p₀q₁ + p₁q₀ + λ·q₀q₁)` with the free coordinate at `x`.

@@ -5,8 +5,16 @@ mod arithmetic;
 mod assembly;
 mod commitments;
 mod failures;
+#[path = "../shared/fractions.rs"]
+mod fractions;
 mod gates;
+#[path = "../shared/instance.rs"]
+mod instance;
 mod lookup;
+#[path = "../shared/products.rs"]
+mod products;
+#[path = "../shared/statement.rs"]
+mod statement;
 mod sums;
 mod support;
 mod training;

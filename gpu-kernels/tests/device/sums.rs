@@ -3,6 +3,7 @@
 use weightproof_circuits::field::F;
 use weightproof_gpu_kernels::kernels::{KernelError, Source};
 
+use crate::products::{combined, contracted, stacked};
 use crate::support::{Draw, Instance};
 
 /// Every kind of source with its integers.
@@ -22,18 +23,7 @@ fn sources(instance: &Instance) -> Vec<(Source, Vec<i64>)> {
             (0..36).map(|i| (stack[5 + i] << 31) - (stack[100 + i] << 3)).collect(),
         ),
     ];
-    let stacked = [&instance.base, &instance.update].map(|model| {
-        let mut stacked = vec![0; 1 << instance.layout.parameter_variables];
-        for block in &instance.layout.parameters {
-            let layer = &model.layers[block.layer - 1];
-            let values = if block.is_bias { &layer.biases } else { &layer.weights };
-            for (index, value) in values.iter().enumerate() {
-                let (input, output) = (index / layer.outputs, index % layer.outputs);
-                stacked[block.offset + (input << block.output_variables) + output] = *value;
-            }
-        }
-        stacked
-    });
+    let stacked = [&instance.base, &instance.update].map(|model| stacked(&instance.layout, model));
     let size = stacked[0].len();
     all.push((Source::Base(0..size), stacked[0].clone()));
     all.push((Source::Base(2..2 + 20), stacked[0][2..2 + 20].to_vec()));
@@ -52,11 +42,7 @@ fn rows_are_combined_by_group() {
             for width in (1..=integers.len()).filter(|width| integers.len().is_multiple_of(*width)) {
                 let rows = integers.len() / width;
                 for groups in [1, 2, 3, rows].into_iter().filter(|groups| rows.is_multiple_of(*groups)) {
-                    let mut expected = vec![F::from(0); groups * width];
-                    for (index, integer) in integers.iter().enumerate() {
-                        let (row, column) = (index / width, index % width);
-                        expected[row / (rows / groups) * width + column] += weights[row] * F::from(*integer);
-                    }
+                    let expected = combined(&integers, width, groups, &weights[..rows]);
                     let found = session.combine_rows(&source, width, groups, &weights[..rows]).unwrap();
                     assert_eq!(found, expected, "{source:?}, {width} wide, {groups} groups");
                 }
@@ -73,8 +59,7 @@ fn rows_are_contracted() {
     instance.on_devices(|session| {
         for (source, integers) in sources(&instance) {
             for width in (1..=integers.len()).filter(|width| integers.len().is_multiple_of(*width)) {
-                let row = |row: &[i64]| row.iter().zip(&weights).map(|(i, w)| F::from(*i) * w).sum();
-                let expected: Vec<F> = integers.chunks(width).map(row).collect();
+                let expected = contracted(&integers, &weights[..width]);
                 let found = session.contract_rows(&source, &weights[..width]).unwrap();
                 assert_eq!(found, expected, "{source:?}, {width} wide");
             }
