@@ -19,7 +19,7 @@ fn main() {
         let m = measure(&case, way);
         let steps = case.program.steps() as f64;
         println!(
-            "{} | {} | train {:.3} s | float32 {:.6} s | prove {:.3} s ({:.4} s a step) | overhead {:.0} | verify {:.3} s (public polynomials {:.3} s) | proof {:.1} KiB | peak {:.2} GiB | generators {:.2} s | commit data {:.2} s",
+            "{} | {} | train {:.3} s | float32 {:.6} s | prove {:.3} s ({:.4} s a step) | overhead {:.0} | verify {:.3} s (reading {:.3} s, public polynomials {:.3} s) | proof {:.1} KiB | peak {:.2} GiB | generators {:.2} s | commit data {:.2} s",
             case.name,
             case.description,
             m.train_seconds,
@@ -28,6 +28,7 @@ fn main() {
             m.prove_seconds / steps,
             m.prove_seconds / m.float_seconds,
             m.verify_seconds,
+            m.read_seconds,
             m.public_seconds,
             m.proof_bytes as f64 / 1024.0,
             m.peak_bytes.unwrap_or(0) as f64 / (1u64 << 30) as f64,

@@ -11,7 +11,7 @@ import re
 PRIVATE, HASHED = "data and old weights private and bound to nothing", "the same, their Poseidon hashes public, unsalted"
 OURS = re.compile(
     r"^(?P<name>\S+) \| (?P<description>.*?) \| train (?P<train>[\d.]+) s \| float32 (?P<float>[\d.]+) s \| prove (?P<prove>[\d.]+) s "
-    r"\((?P<step>[\d.]+) s a step\) \| overhead (?P<overhead>\d+) \| verify (?P<verify>[\d.]+) s \(public polynomials [\d.]+ s\) \| "
+    r"\((?P<step>[\d.]+) s a step\) \| overhead (?P<overhead>\d+) \| verify (?P<verify>[\d.]+) s \([^)]*\) \| "
     r"proof (?P<proof>[\d.]+) KiB \| peak (?P<peak>[\d.]+) GiB \| generators (?P<generators>[\d.]+) s \| "
     r"commit data (?P<commit>[\d.]+) s"
 )

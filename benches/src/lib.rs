@@ -110,6 +110,8 @@ pub struct Measured {
     pub stages: Vec<(&'static str, f64)>,
     /// Seconds of verification, the best of three.
     pub verify_seconds: f64,
+    /// Seconds of it in which the file is read and the digests of base model and update are taken.
+    pub read_seconds: f64,
     /// Seconds of it in which the public polynomials `W⁰` and `U` are evaluated.
     pub public_seconds: f64,
     /// The halo2 seal by itself, where the proof has one.
@@ -294,6 +296,14 @@ pub fn measure(case: &Case, way: Way) -> Measured {
             panic!("{}: an honest proof was refused: {error}", case.name);
         }
     });
+    let read_seconds = best_of_three(|| {
+        let file = Contribution::decode(&made.bytes).unwrap_or_else(|error| panic!("{}: {error}", case.name));
+        std::thread::scope(|scope| {
+            for model in [base, &file.update] {
+                scope.spawn(|| std::hint::black_box(model.digest(program).is_ok()));
+            }
+        });
+    });
     let layout = Layout::new(program);
     let mut coordinate = F::from(3u64);
     let point: Vec<F> = (0..layout.opening_variables)
@@ -317,6 +327,7 @@ pub fn measure(case: &Case, way: Way) -> Measured {
         prove_seconds: made.prove_seconds,
         stages: made.stages,
         verify_seconds,
+        read_seconds,
         public_seconds,
         seal,
         key_seconds,
