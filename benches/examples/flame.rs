@@ -24,7 +24,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .blocklist(&["libc", "libgcc", "pthread", "vdso"])
         .build()?;
     let made = contribute(&job, &committer, &Silent)?;
-    guard.report().build()?.flamegraph(std::fs::File::create(file)?)?;
+    let mut options = pprof::flamegraph::Options::default();
+    // Frames that nobody could see.
+    options.min_width = 0.2;
+    options.title = format!("Proving {}: {}", case.name, case.description);
+    guard.report().build()?.flamegraph_with_options(std::fs::File::create(file)?, &mut options)?;
     println!("{name}: proved in {:.2} s; wrote {file}", made.prove_seconds);
     Ok(())
 }

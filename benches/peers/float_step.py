@@ -18,13 +18,13 @@ import sys
 import time
 
 # NAME: layers, batch, learning rate. a, c and d are the bench programs of the results page; peer is the shape that EZKL
-# proves; huge is wide enough that the weights, not the batch, are most of the work.
+# proves; e is wide enough that the weights, not the batch, are most of the work.
 PROGRAMS = {
     "peer": ([30, 16, 2], 8, 0.125),
     "a": ([30, 32, 2], 32, 0.125),
     "c": ([784, 512, 512, 10], 64, 0.25),
     "d": ([3072] + [1024] * 8 + [10], 64, 0.25),
-    "huge": ([4096, 4096, 4096, 10], 64, 0.25),
+    "e": ([4096, 4096, 4096, 10], 64, 0.25),
 }
 
 # So many batches are drawn and taken in turn: a step then reads rows that it has not just read, as in real training.
