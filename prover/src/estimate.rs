@@ -11,7 +11,7 @@ use weightproof_verifier::binding::distinct_rows;
 use weightproof_verifier::contribution::{CompactShape, ProofShape};
 
 /// Bytes that any process of the command takes: code, tables, generators.
-const BASE_BYTES: u64 = 28 << 20;
+const BASE_BYTES: u64 = 36 << 20;
 /// Bytes at the peak for each position of the padded parameters.
 const PARAMETER_BYTES: u64 = 8;
 /// How a processor proves: what an element takes in the lookup's tree and how many it works on at once, and how fast it is.
