@@ -27,6 +27,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut options = pprof::flamegraph::Options::default();
     // Frames that nobody could see.
     options.min_width = 0.2;
+    // A picture: it is looked at where scripts do not run.
+    options.no_javascript = true;
     options.title = format!("Proving {}: {}", case.name, case.description);
     guard.report().build()?.flamegraph_with_options(std::fs::File::create(file)?, &mut options)?;
     println!("{name}: proved in {:.2} s; wrote {file}", made.prove_seconds);

@@ -202,75 +202,51 @@ impl Columns {
 
 /// Adds rows with their weights, whatever the magnitudes.
 fn add_carrying<T: Copy + Into<i64>>(totals: &mut [F], values: &[T], weights: &[F]) {
-    let mut sums = vec![SmallSum::default(); totals.len()];
-    for (row, weight) in values.chunks_exact(totals.len()).zip(weights) {
-        for (sum, value) in sums.iter_mut().zip(row) {
-            sum.add(weight, (*value).into());
+    // Columns in blocks whose sums stay in the first-level cache.
+    const BLOCK: usize = 64;
+    let width = totals.len();
+    for (block, totals) in totals.chunks_mut(BLOCK).enumerate() {
+        let mut sums = [SmallSum::default(); BLOCK];
+        for (row, weight) in values.chunks_exact(width).zip(weights) {
+            for (sum, value) in sums.iter_mut().zip(&row[block * BLOCK..]) {
+                sum.add(weight, (*value).into());
+            }
         }
-    }
-    for (total, sum) in totals.iter_mut().zip(&sums) {
-        *total += sum.value();
+        for (total, sum) in totals.iter_mut().zip(&sums) {
+            *total += sum.value();
+        }
     }
 }
 
 /// `Σ_row weights[row]·values[row][column]` by column; rows have `width` entries. `vectors` chooses limb sums.
 pub fn combine(vectors: bool, values: Integers<'_>, width: usize, weights: &[F]) -> Vec<F> {
     debug_assert_eq!(values.len(), width * weights.len());
-    let rows = (TASK / width).max(ROWS);
-    let add = |mut a: Vec<F>, b: Vec<F>| {
-        a.iter_mut().zip(&b).for_each(|(a, b)| *a += b);
-        a
-    };
-    let zero = || vec![F::ZERO; width];
     // Twice as many tasks as threads, so that there are few partial sums.
-    let rows = rows.max(weights.len().div_ceil(2 * rayon::current_num_threads()));
-    match values {
-        Integers::Small(values) if vectors && weights.len() >= LIMB_ROWS => values
-            .par_chunks(rows * width)
-            .zip(weights.par_chunks(rows))
-            .map(|(values, weights)| {
+    let rows = (TASK / width).max(ROWS).max(weights.len().div_ceil(2 * rayon::current_num_threads()));
+    let vectors = vectors && weights.len() >= LIMB_ROWS;
+    let part = |(task, weights): (usize, &[F])| {
+        let first = task * rows;
+        match values.part(first * width..(first + weights.len()) * width) {
+            Integers::Small(values) if vectors => {
                 let mut columns = Columns::new(width);
                 columns.add(values, weights);
                 columns.flush();
                 columns.totals
-            })
-            .reduce(zero, add),
-        Integers::Small(values) => combine_carrying(values, width, weights, rows),
-        Integers::Large(values) => combine_carrying(values, width, weights, rows),
-    }
+            }
+            Integers::Small(values) => combine_carrying(values, width, weights),
+            Integers::Large(values) => combine_carrying(values, width, weights),
+        }
+    };
+    let add = |mut a: Vec<F>, b: Vec<F>| {
+        a.iter_mut().zip(&b).for_each(|(a, b)| *a += b);
+        a
+    };
+    weights.par_chunks(rows).enumerate().map(part).reduce(|| vec![F::ZERO; width], add)
 }
 
-fn combine_carrying<T: Copy + Into<i64> + Sync>(
-    values: &[T],
-    width: usize,
-    weights: &[F],
-    rows: usize,
-) -> Vec<F> {
-    // Columns in blocks whose sums stay in the first-level cache.
-    const BLOCK: usize = 64;
-    let partial: Vec<Vec<F>> = values
-        .par_chunks(rows * width)
-        .zip(weights.par_chunks(rows))
-        .map(|(values, weights)| {
-            let mut totals = vec![F::ZERO; width];
-            for (block, totals) in totals.chunks_mut(BLOCK).enumerate() {
-                let mut sums = [SmallSum::default(); BLOCK];
-                for (row, weight) in values.chunks_exact(width).zip(weights) {
-                    for (sum, value) in sums.iter_mut().zip(&row[block * BLOCK..]) {
-                        sum.add(weight, (*value).into());
-                    }
-                }
-                for (total, sum) in totals.iter_mut().zip(&sums) {
-                    *total = sum.value();
-                }
-            }
-            totals
-        })
-        .collect();
+fn combine_carrying<T: Copy + Into<i64>>(values: &[T], width: usize, weights: &[F]) -> Vec<F> {
     let mut totals = vec![F::ZERO; width];
-    for partial in &partial {
-        totals.iter_mut().zip(partial).for_each(|(total, part)| *total += part);
-    }
+    add_carrying(&mut totals, values, weights);
     totals
 }
 
@@ -303,13 +279,13 @@ pub fn contract(vectors: bool, values: Integers<'_>, weights: &[F]) -> Vec<F> {
                 })
                 .collect()
         }
-        Integers::Small(values) => {
-            values.par_chunks(width).with_min_len(rows).map(|row| inner(row, weights)).collect()
-        }
-        Integers::Large(values) => {
-            values.par_chunks(width).with_min_len(rows).map(|row| inner(row, weights)).collect()
-        }
+        Integers::Small(values) => contract_carrying(values, weights, rows),
+        Integers::Large(values) => contract_carrying(values, weights, rows),
     }
+}
+
+fn contract_carrying<T: Copy + Into<i64> + Sync>(values: &[T], weights: &[F], rows: usize) -> Vec<F> {
+    values.par_chunks(weights.len()).with_min_len(rows).map(|row| inner(row, weights)).collect()
 }
 
 #[cfg(test)]
